@@ -1,0 +1,88 @@
+{
+  'variables': {
+    'core': [
+      'src-native/core/channel.c',
+      'src-native/core/check.c',
+      'src-native/core/operations.c',
+      'src-native/core/run.c',
+    ],
+    # A handful of kilobytes that start in microseconds: no C library, no
+    # loader, no relocations.
+    'init_cflags': [
+      '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-Os', '-ffreestanding',
+      '-fno-stack-protector', '-fno-pie', '-fno-asynchronous-unwind-tables',
+      '-fno-unwind-tables',
+    ],
+    'init_ldflags': [
+      '-static', '-nostdlib', '-no-pie', '-s', '-Wl,--build-id=none',
+      '-Wl,-z,noseparate-code', '-Wl,-z,norelro',
+    ],
+  },
+  'conditions': [
+    ['OS=="linux"', {
+      'target_defaults': {
+        'cflags!': ['-pthread', '-fno-omit-frame-pointer', '-m64'],
+      },
+      'targets': [
+        {
+          'target_name': 'init',
+          'type': 'executable',
+          'sources': ['src-native/core/init.c', '<@(core)'],
+          'cflags!': ['-fPIC', '-O3'],
+          'cflags': ['<@(init_cflags)'],
+          'ldflags!': ['-pthread', '-rdynamic', '-m64'],
+          'ldflags': ['<@(init_ldflags)'],
+        },
+        {
+          # The same with a switch that makes any one system call fail, for
+          # test/faults.
+          'target_name': 'init-faulty',
+          'type': 'executable',
+          'sources': ['src-native/core/init.c', '<@(core)'],
+          'defines': ['CF_FAULTS'],
+          'cflags!': ['-fPIC', '-O3'],
+          'cflags': ['<@(init_cflags)'],
+          'ldflags!': ['-pthread', '-rdynamic', '-m64'],
+          'ldflags': ['<@(init_ldflags)'],
+        },
+        {
+          'target_name': 'cofferdam',
+          'dependencies': ['init'],
+          'sources': [
+            'src-native/addon/addon.cc',
+            'src-native/addon/environment.cc',
+            'src-native/addon/spawner.cc',
+            'src-native/core/init_fd.c',
+            'src-native/core/send_plan.c',
+            'src-native/core/spawn.c',
+            '<@(core)',
+            '<(INTERMEDIATE_DIR)/init_image.c',
+          ],
+          'actions': [
+            {
+              'action_name': 'embed_init',
+              'inputs': ['scripts/embed-init.mjs', '<(PRODUCT_DIR)/init'],
+              'outputs': ['<(INTERMEDIATE_DIR)/init_image.c'],
+              'action': [
+                'node', 'scripts/embed-init.mjs', '<(PRODUCT_DIR)/init',
+                '<(INTERMEDIATE_DIR)/init_image.c',
+              ],
+            },
+          ],
+          'include_dirs': [
+            '<!(node -p "require(\'node-addon-api\').include_dir")',
+            'src-native/addon',
+          ],
+          'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS'],
+          'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
+          'cflags_c': ['-std=gnu11'],
+          'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++20', '-std=gnu++17'],
+          'cflags_cc': ['-std=gnu++17'],
+        },
+      ],
+    }, {
+      # Elsewhere there is nothing to build: the first call says so.
+      'targets': [{ 'target_name': 'cofferdam', 'type': 'none' }],
+    }],
+  ],
+}

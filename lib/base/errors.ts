@@ -1,0 +1,84 @@
+import { getSystemErrorName } from 'node:util'
+
+/** What a {@link CofferdamError} carries besides its message. */
+export interface ErrorDetails {
+  /**
+   * An errno name (`ENOENT`), or one of this package's own: `ERR_INVALID_OPTION`,
+   * `ERR_CONFLICT`, `ERR_UNSUPPORTED`, `ERR_STATE`, `ERR_INIT_DIED`.
+   */
+  code: string
+  /** Kernel's number of the error, where there is one. */
+  errno?: number | undefined
+  /** Name of the system call that failed. */
+  syscall?: string | undefined
+  /** Name of the step of the plan that failed. */
+  step?: string | undefined
+  /** The failed operation as `explain()` prints it. */
+  operation?: string | undefined
+  /** Path that the failed operation was about. */
+  path?: string | undefined
+  /** Option that was refused, as `limits.memory`. */
+  option?: string | undefined
+  /** What experience says about it: the usual cause, and what to do. */
+  hint?: string | undefined
+  cause?: unknown
+}
+
+/**
+ * The one family of errors that this package throws. Everything that a program
+ * could want to act on is a property; the message is for people.
+ */
+export class CofferdamError extends Error {
+  override readonly name: string = 'CofferdamError'
+  readonly code: string
+  readonly errno?: number | undefined
+  readonly syscall?: string | undefined
+  readonly step?: string | undefined
+  readonly operation?: string | undefined
+  readonly path?: string | undefined
+  readonly option?: string | undefined
+  readonly hint?: string | undefined
+
+  constructor(message: string, details: ErrorDetails) {
+    super(details.hint === undefined ? message : `${message} (${details.hint})`, {
+      cause: details.cause,
+    })
+    this.code = details.code
+    this.errno = details.errno
+    this.syscall = details.syscall
+    this.step = details.step
+    this.operation = details.operation
+    this.path = details.path
+    this.option = details.option
+    this.hint = details.hint
+  }
+}
+
+/** An option that can't be right. Thrown before anything is done. */
+export function invalidOption(option: string, problem: string): CofferdamError {
+  return new CofferdamError(`${option}: ${problem}`, { code: 'ERR_INVALID_OPTION', option })
+}
+
+/** Options that contradict one another. Thrown before anything is done. */
+export function conflict(option: string, problem: string): CofferdamError {
+  return new CofferdamError(`${option}: ${problem}`, { code: 'ERR_CONFLICT', option })
+}
+
+/** `ENOENT` for 2. A number that has no name is printed as itself. */
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return `errno ${errno}`
+  }
+}
+
+/**
+ * Refuses options that there are not, so that a misspelt one is an error and
+ * not silence.
+ */
+export function onlyKeys(option: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options))
+    if (!known.includes(key))
+      throw invalidOption(`${option}.${key}`, `there is no such option; known are ${known.join(', ')}`)
+}

@@ -1,0 +1,3 @@
+export * from './errors.js'
+export * from './native.js'
+export * from './units.js'

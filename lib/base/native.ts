@@ -1,0 +1,110 @@
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { CofferdamError } from './errors.js'
+
+/** What happens to a container, as the addon tells it; src-native/addon/environment.h. */
+export const NativeEvent = {
+  parked: 1,
+  failed: 2,
+  omitted: 3,
+  waiting: 4,
+  making: 5,
+  started: 6,
+  exited: 7,
+  spawnFailed: 8,
+} as const
+
+/** A stream that start() is to make a pipe for. */
+export const STREAM_PIPE = -1
+/** A stream that start() is to connect to /dev/null. */
+export const STREAM_IGNORE = -2
+
+/** The addon. Its functions throw errors with `nr` and `errno`, see {@link nativeError}. */
+export interface Native {
+  /** The one listener of this environment; what a to d are depends on the event. */
+  listen(
+    listener: (id: number, event: number, a: number, b: number, c: number, d: number) => void,
+  ): void
+  /** Queues a start and returns the container's number. Does not wait. */
+  create(
+    cloneFlags: number,
+    hostPlan: Uint8Array | null,
+    plan: Uint8Array,
+    fds: readonly number[],
+  ): number
+  /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
+  proceed(id: number, fd: number): void
+  /** Sends the process half; gives the host's ends of the pipes it made, or -1. */
+  start(
+    id: number,
+    plan: Uint8Array,
+    stdin: number,
+    stdout: number,
+    stderr: number,
+  ): [number, number, number]
+  signal(id: number, signal: number): void
+  /** Carries out a host-side plan at once, and gives the descriptors it leaves. */
+  run(hostPlan: Uint8Array): number[]
+  check(plan: Uint8Array, hostSide: boolean): boolean
+  useInit(executable: Uint8Array): void
+  facts(): NativeFacts
+}
+
+/** What the addon knows of itself and of the machine. */
+export interface NativeFacts {
+  /** This architecture's numbers. */
+  syscalls: Record<string, number>
+  /** Size of init's executable in bytes. */
+  initSize: number
+  /** Whether init runs from a sealed memfd; otherwise from an unlinked file. */
+  initSealed: boolean
+}
+
+let loaded: Native | undefined
+let knownFacts: NativeFacts | undefined
+
+/**
+ * The addon, loaded on first use, so that a program can import the package on
+ * any system.
+ *
+ * @throws CofferdamError `ERR_UNSUPPORTED` anywhere but on Linux, or when
+ * there is no build for this machine.
+ */
+export function native(): Native {
+  loaded ??= load()
+  return loaded
+}
+
+/** {@link Native.facts}, asked for once. */
+export function nativeFacts(): NativeFacts {
+  knownFacts ??= native().facts()
+  return knownFacts
+}
+
+function load(): Native {
+  if (process.platform !== 'linux')
+    throw new CofferdamError(`cofferdam runs on Linux, and this is ${process.platform}`, {
+      code: 'ERR_UNSUPPORTED',
+    })
+  const require = createRequire(import.meta.url)
+  try {
+    const loadAddon = require('node-gyp-build') as (root: string) => Native
+    return loadAddon(fileURLToPath(new URL('../..', import.meta.url)))
+  } catch (cause) {
+    throw new CofferdamError('the native addon of cofferdam could not be loaded', {
+      code: 'ERR_UNSUPPORTED',
+      hint: 'run "npm rebuild cofferdam"; building it needs a C and C++ compiler, make and python3',
+      cause,
+    })
+  }
+}
+
+const namesByNumber = new Map<number, string>()
+
+/** `openat2` for its number on this architecture. */
+export function syscallName(nr: number): string | undefined {
+  if (namesByNumber.size === 0)
+    for (const [name, number] of Object.entries(nativeFacts().syscalls))
+      namesByNumber.set(number, name)
+  return namesByNumber.get(nr)
+}

@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import type { Capability } from '../capabilities/index.js'
+import { CofferdamError, invalidOption, onlyKeys } from '../base/index.js'
+import { checkTarget, type Mount, type OverlayRoot } from '../mounts/index.js'
+import { HOSTNAME_MAX, kinds, type NamespaceKind } from '../namespaces/index.js'
+import type { Step } from '../plan/index.js'
+import type { ProcessOptions } from '../process/index.js'
+import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
+import { Box } from './container.js'
+import { explain, prepare, specify } from './prepare.js'
+
+/** How a container lives; see {@link Container.create}. */
+export interface CreateOptions {
+  /**
+   * `'attached'`: it dies with this program, however that dies. The only
+   * lifetime so far.
+   */
+  lifetime?: 'attached'
+  /** Gives up: what has been made is taken back, and `create()` rejects. */
+  signal?: AbortSignal
+}
+
+/** What {@link Container.isolate} takes: kinds, or kinds with a namespace to join. */
+export type IsolationOption = NamespaceKind | Partial<Record<NamespaceKind, string>>
+
+/**
+ * Describes a container, and makes it: each method adds to the description and
+ * returns the builder. Nothing touches the system before {@link create}. One
+ * description can make any number of containers if it names none.
+ *
+ * Left alone, a container has new mount, PID, UTS, IPC, network and cgroup
+ * namespaces, Docker's default capabilities, masked and read-only paths, and
+ * no way to gain privileges.
+ */
+export class Container {
+  readonly #configuration: Configuration
+
+  /**
+   * @param id Names the container: 1 to 64 letters, digits, `_`, `.` and `-`,
+   * the first a letter or digit. Default: 12 random hexadecimal digits, new for
+   * each container made.
+   */
+  constructor(id?: string) {
+    if (id !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
+      throw invalidOption('id', `${JSON.stringify(id)} is none: letters, digits, _ . - are`)
+    this.#configuration = {
+      id,
+      rootfs: undefined,
+      isolation: undefined,
+      hostname: undefined,
+      mounts: [],
+      capabilities: undefined,
+      maskedPaths: undefined,
+      readonlyPaths: undefined,
+      noNewPrivileges: true,
+      process: undefined,
+      steps: [],
+    }
+  }
+
+  /**
+   * The root file system: a directory of the host, or an `overlay()`. Without
+   * one the container sees the host's files.
+   */
+  rootfs(root: string | OverlayRoot, options: { readonly?: boolean } = {}): this {
+    onlyKeys('rootfs', options, ['readonly'])
+    if (typeof root === 'string') {
+      if (root === '') throw invalidOption('rootfs', 'the path is empty')
+      this.#configuration.rootfs = {
+        type: 'directory',
+        path: resolve(root),
+        readonly: options.readonly ?? false,
+      }
+    } else if (root?.type === 'overlay') {
+      this.#configuration.rootfs = { ...root, readonly: options.readonly ?? false }
+    } else {
+      throw invalidOption('rootfs', 'must be a path or an overlay()')
+    }
+    return this
+  }
+
+  /**
+   * Which namespaces the container does not share with the host: a new one of
+   * each kind named, or an existing one by its path. Replaces the default.
+   *
+   * ```ts
+   * builder.isolate('mount', 'pid', { network: '/proc/7/ns/net' })
+   * ```
+   */
+  isolate(...options: IsolationOption[]): this {
+    const isolation: Partial<Record<NamespaceKind, Isolation>> = {
+      ...this.#configuration.isolation,
+    }
+    for (const option of options) {
+      const entries: [string, Isolation][] =
+        typeof option === 'string'
+          ? [[option, 'new']]
+          : Object.entries(option ?? {}).map(([kind, path]) => [kind, { join: path }])
+      for (const [kind, how] of entries) {
+        if (!Object.hasOwn(kinds, kind))
+          throw invalidOption(
+            'isolate',
+            `there is no namespace ${JSON.stringify(kind)}; there are ${Object.keys(kinds).join(', ')}`,
+          )
+        if (typeof how === 'object' && (typeof how.join !== 'string' || !how.join.startsWith('/')))
+          throw invalidOption(`isolate.${kind}`, 'must be the absolute path of a namespace')
+        isolation[kind as NamespaceKind] = how
+      }
+    }
+    this.#configuration.isolation = isolation
+    return this
+  }
+
+  /** Its host name, 1 to 64 bytes. Default: the container's id. sethostname(2) */
+  hostname(name: string): this {
+    const length = Buffer.byteLength(`${name}`)
+    if (length === 0 || length > HOSTNAME_MAX || name.includes('\0'))
+      throw invalidOption('hostname', `must have 1 to ${HOSTNAME_MAX} bytes`)
+    this.#configuration.hostname = name
+    return this
+  }
+
+  /** Adds mounts, made by `bind()` and `tmpfs()`, in this order. */
+  mount(...mounts: Mount[]): this {
+    for (const mount of mounts) {
+      if (mount?.type !== 'bind' && mount?.type !== 'tmpfs')
+        throw invalidOption('mount', 'must be made by bind() or tmpfs()')
+      this.#configuration.mounts.push(
+        mount.type === 'bind' ? { ...mount, source: resolve(mount.source) } : mount,
+      )
+    }
+    return this
+  }
+
+  /**
+   * The capabilities that programs in it have, by name; a list stands for the
+   * bounding, effective and permitted sets. Replaces the default, which is
+   * Docker's. capabilities(7)
+   */
+  capabilities(capabilities: readonly Capability[] | CapabilityOptions): this {
+    if (!Array.isArray(capabilities))
+      onlyKeys('capabilities', capabilities, [
+        'bounding',
+        'effective',
+        'permitted',
+        'inheritable',
+        'ambient',
+      ])
+    this.#configuration.capabilities = capabilities
+    return this
+  }
+
+  /** Paths that are hidden if they exist. Replaces the default, which is Docker's. */
+  maskedPaths(paths: readonly string[]): this {
+    this.#configuration.maskedPaths = paths.map(path => checkTarget('maskedPaths', path))
+    return this
+  }
+
+  /** Paths that are made read-only if they exist. Replaces the default, which is Docker's. */
+  readonlyPaths(paths: readonly string[]): this {
+    this.#configuration.readonlyPaths = paths.map(path => checkTarget('readonlyPaths', path))
+    return this
+  }
+
+  /**
+   * Whether programs can gain no privileges by execve, as from set-user-ID
+   * files. Default: true. prctl(2) PR_SET_NO_NEW_PRIVS
+   */
+  noNewPrivileges(enabled: boolean): this {
+    this.#configuration.noNewPrivileges = enabled
+    return this
+  }
+
+  /** What `start()` runs when it is not told, and the defaults of its options. */
+  process(process: { argv: readonly string[] } & ProcessOptions): this {
+    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask'])
+    specify(this.#configuration, process.argv, process)
+    this.#configuration.process = process
+    return this
+  }
+
+  /** Adds a step of your own; `cofferdam/plan` has what to make it of. */
+  step(step: Step, placement: StepPlacement = {}): this {
+    onlyKeys('step', placement, ['before', 'after', 'half'])
+    if (step.side === 'host' && placement.half === 'process')
+      throw invalidOption('step', 'the host has no part in the process half but waiting steps')
+    this.#configuration.steps.push({ step, placement })
+    return this
+  }
+
+  /** The plan of this description, printed, without anything being done. */
+  explain(): string {
+    const configuration = this.#snapshot()
+    return explain(configuration, prepare(configuration))
+  }
+
+  /**
+   * Makes the container and parks it: all is set up, nothing runs yet. Succeeds
+   * whole or leaves nothing behind.
+   *
+   * @throws CofferdamError naming the option that is wrong, before anything is
+   * done; or the step and the system call that failed.
+   */
+  async create(options: CreateOptions = {}): Promise<Box> {
+    onlyKeys('create', options, ['lifetime', 'signal'])
+    if (options.lifetime !== undefined && options.lifetime !== 'attached')
+      throw new CofferdamError(`create.lifetime: ${options.lifetime} is not supported yet`, {
+        code: 'ERR_UNSUPPORTED',
+        option: 'create.lifetime',
+      })
+    options.signal?.throwIfAborted()
+    const configuration = this.#snapshot()
+    const prepared = prepare(configuration)
+    const id = configuration.id ?? randomUUID().replaceAll('-', '').slice(0, 12)
+    return Box.create(id, configuration, prepared, options.signal)
+  }
+
+  /** What is said to the builder later does not change what has been made. */
+  #snapshot(): Configuration {
+    const { mounts, steps } = this.#configuration
+    return { ...this.#configuration, mounts: [...mounts], steps: [...steps] }
+  }
+}

@@ -1,0 +1,362 @@
+import { constants } from 'node:os'
+import { CofferdamError, invalidOption, native, NativeEvent, onlyKeys } from '../base/index.js'
+import { type NamespaceKind, pathOf } from '../namespaces/index.js'
+import { type EncodedPlan, fill, type HostContext } from '../plan/index.js'
+import type { ProcessOptions } from '../process/index.js'
+import type { Configuration } from './configuration.js'
+import { failureError } from './failure.js'
+import { Journal } from './journal.js'
+import { type Exit, MainProcess } from './main-process.js'
+import { explain, type Prepared, prepareProcess, specify } from './prepare.js'
+import { listen, unlisten } from './registry.js'
+import { openStdio, type Stdio } from './streams.js'
+import { targetEntries } from './targets.js'
+
+/** What {@link Box.start} takes besides the program and its arguments. */
+export interface StartOptions extends ProcessOptions {
+  /** Where the standard streams go. Default: `'pipe'`. */
+  stdio?: Stdio
+}
+
+/** A step that failed and was left out, as the caller had allowed. */
+export interface Omission {
+  step: string
+  error: CofferdamError
+}
+
+/**
+ * Where a container stands: `creating` until it is parked, `created` until its
+ * first process is sent, `starting` until that has been executed, `running`
+ * until it ends, `stopped` until `delete()`.
+ */
+export type Status = 'creating' | 'created' | 'starting' | 'running' | 'stopped' | 'deleted'
+
+const ids = new Set<string>()
+
+const signalNames = new Map<number, NodeJS.Signals>(
+  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
+)
+
+/** A container that has been made. Comes from the builder's `create()`. */
+export class Box implements AsyncDisposable {
+  readonly id: string
+  /** Steps marked as optional that this machine could not carry out. */
+  readonly omitted: Omission[] = []
+  readonly #configuration: Configuration
+  readonly #prepared: Prepared
+  readonly #journal: Journal
+  #handle = 0
+  #status: Status = 'creating'
+  #pid: number | undefined
+  #main: MainProcess | undefined
+  /** What init is working on, to understand its messages by. */
+  #plan: EncodedPlan
+  /** What went wrong first; the operation under way fails with it when init has ended. */
+  #error: Error | undefined
+  #settle: { resolve(): void; reject(error: Error): void } | undefined
+  #exited: Promise<Exit> | undefined
+  #resolveExited: ((exit: Exit) => void) | undefined
+  #ended: (() => void)[] = []
+
+  private constructor(id: string, configuration: Configuration, prepared: Prepared) {
+    this.id = id
+    this.#configuration = configuration
+    this.#prepared = prepared
+    this.#plan = prepared.setup
+    this.#journal = new Journal(id)
+  }
+
+  /** @internal What the builder's `create()` does. */
+  static create(
+    id: string,
+    configuration: Configuration,
+    prepared: Prepared,
+    signal: AbortSignal | undefined,
+  ): Promise<Box> {
+    if (ids.has(id))
+      throw new CofferdamError(`there is already a container named ${id}`, {
+        code: 'EEXIST',
+        option: 'id',
+      })
+    const box = new Box(id, configuration, prepared)
+    return new Promise((resolve, reject) => {
+      const abort = () => box.#fail(signal?.reason as Error)
+      box.#settle = {
+        resolve: () => {
+          signal?.removeEventListener('abort', abort)
+          resolve(box)
+        },
+        reject: error => {
+          signal?.removeEventListener('abort', abort)
+          reject(error)
+        },
+      }
+      box.#create()
+      signal?.addEventListener('abort', abort)
+    })
+  }
+
+  /** Pid of its first process as the host sees it; init's, until that is started. */
+  get pid(): number | undefined {
+    return this.#pid
+  }
+
+  /** Its first process, once started. */
+  get main(): MainProcess | undefined {
+    return this.#main
+  }
+
+  get status(): Status {
+    return this.#status
+  }
+
+  /** The plan, printed: every step and system call in order, on both sides. */
+  explain(): string {
+    return explain(this.#configuration, this.#prepared)
+  }
+
+  /**
+   * Runs a program as the container's first process. Without `argv` it is the
+   * one that the builder's `process()` named. Settles when the program has
+   * been executed. execve(2)
+   *
+   * @throws CofferdamError `ENOENT` when the program is missing, `EACCES` when
+   * it may not be executed; `ERR_STATE` when the container is not parked. After
+   * a failure that is not about the options the container is stopped.
+   */
+  async start(argv?: readonly string[], options: StartOptions = {}): Promise<MainProcess> {
+    onlyKeys('start', options, ['stdio', 'env', 'cwd', 'user', 'umask'])
+    if (this.#status !== 'created') throw this.#wrongState('start')
+
+    const stdio = openStdio(options.stdio)
+    try {
+      const plan = this.#prepareStart(argv, options, stdio.pipes)
+      const bytes = fill(plan, { hostname: this.#hostname() })
+      const [stdin, stdout, stderr] = native().start(this.#handle, bytes, ...stdio.fds)
+      this.#plan = plan
+      this.#status = 'starting'
+      const exited = new Promise<Exit>(resolve => {
+        this.#resolveExited = resolve
+      })
+      this.#exited = exited
+      const main = new MainProcess(this.#pid as number, exited, [stdin, stdout, stderr])
+      return await new Promise<MainProcess>((resolve, reject) => {
+        this.#settle = {
+          resolve: () => {
+            this.#main = main
+            resolve(main)
+          },
+          reject: error => {
+            main.closeUnused(0, 1, 2)
+            reject(error)
+          },
+        }
+      })
+    } finally {
+      stdio.close()
+    }
+  }
+
+  /**
+   * Sends a signal to the first process. pidfd_send_signal(2)
+   *
+   * The first process of a PID namespace gets only signals that it has a
+   * handler for, and SIGKILL and SIGSTOP (pid_namespaces(7)); one that is
+   * parked gets none but SIGKILL.
+   *
+   * @throws CofferdamError `ESRCH` when it has ended, `ERR_INVALID_OPTION` for
+   * a signal that there is not.
+   */
+  async kill(signal: NodeJS.Signals | number = 'SIGTERM'): Promise<void> {
+    const number = typeof signal === 'number' ? signal : constants.signals[signal]
+    if (!Number.isInteger(number) || number < 0 || number > 64)
+      throw invalidOption('signal', `${signal} is none`)
+    if (this.#status === 'stopped' || this.#status === 'deleted')
+      throw new CofferdamError(`kill: container ${this.id} is ${this.#status}`, {
+        code: 'ESRCH',
+        syscall: 'pidfd_send_signal',
+      })
+    native().signal(this.#handle, number)
+  }
+
+  /**
+   * Ends the container if it still runs, with SIGKILL, and takes back all that
+   * it left on the host. Does nothing the second time.
+   */
+  async delete(): Promise<void> {
+    if (this.#status === 'deleted') return
+    if (this.#status !== 'stopped') {
+      const ended = new Promise<void>(resolve => this.#ended.push(resolve))
+      this.#kill()
+      await ended
+    }
+    this.#main?.closeUnused(0, 1, 2)
+    await this.#journal.rollBack()
+    this.#status = 'deleted'
+    ids.delete(this.id)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.delete()
+  }
+
+  #create(): void {
+    const { cloneFlags, host, setup } = this.#prepared
+    const bytes = setup.patches.size > 0 ? fill(setup, { hostname: this.#hostname() }) : setup.bytes
+    this.#handle = native().create(cloneFlags, host?.bytes ?? null, bytes, [])
+    listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d))
+    ids.add(this.id)
+  }
+
+  #hostname(): string {
+    return this.#configuration.hostname ?? this.id.slice(0, 63)
+  }
+
+  #prepareStart(
+    argv: readonly string[] | undefined,
+    { stdio: _, ...options }: StartOptions,
+    pipes: number[],
+  ): EncodedPlan {
+    const key = JSON.stringify([argv, options, pipes])
+    return prepareProcess(this.#configuration, this.#prepared, key, () => ({
+      specification: specify(this.#configuration, argv, options),
+      pipes,
+    }))
+  }
+
+  #wrongState(what: string): CofferdamError {
+    return new CofferdamError(`${what}: container ${this.id} is ${this.#status}`, {
+      code: 'ERR_STATE',
+    })
+  }
+
+  #onEvent(event: number, a: number, b: number, c: number, d: number): void {
+    switch (event) {
+      case NativeEvent.parked:
+        this.#pid = a
+        if (this.#error !== undefined) return this.#kill()
+        this.#status = 'created'
+        return this.#succeed()
+      case NativeEvent.started:
+        this.#status = 'running'
+        return this.#succeed()
+      case NativeEvent.failed:
+        this.#error ??= failureError({ operation: b, syscall: c, errno: d }, this.#plan)
+        return
+      case NativeEvent.omitted: {
+        const error = failureError({ operation: b, syscall: c, errno: d }, this.#plan)
+        this.omitted.push({ step: error.step ?? '', error })
+        return
+      }
+      case NativeEvent.waiting:
+        this.#pid = c
+        void this.#atWaitingPoint(a)
+        return
+      case NativeEvent.making:
+        return this.#beforeMaking(a)
+      case NativeEvent.spawnFailed: {
+        const onHost = this.#prepared.host?.sources[b] !== undefined
+        this.#error ??= failureError(
+          { operation: b, syscall: c, errno: d },
+          onHost ? this.#prepared.host : null,
+        )
+        return this.#onExit({ exitCode: null, signal: null })
+      }
+      case NativeEvent.exited:
+        return this.#onExit({
+          exitCode: a < 0 ? null : a,
+          signal: b === 0 ? null : (signalNames.get(b) ?? null),
+        })
+    }
+  }
+
+  #succeed(): void {
+    this.#settle?.resolve()
+    this.#settle = undefined
+  }
+
+  /** Gives up what is under way: init ends, and then the operation fails with `error`. */
+  #fail(error: Error): void {
+    this.#error ??= error
+    this.#kill()
+  }
+
+  /** SIGKILL, if there is a process to get it; otherwise it gets it when it is parked. */
+  #kill(): void {
+    try {
+      native().signal(this.#handle, constants.signals.SIGKILL)
+    } catch (error) {
+      if ((error as { errno?: number }).errno !== constants.errno.ESRCH) throw error
+      if (this.#status === 'creating') this.#error ??= this.#wrongState('delete')
+    }
+  }
+
+  #onExit(exit: Exit): void {
+    unlisten(this.#handle)
+    const before = this.#status
+    this.#status = 'stopped'
+    this.#main?.closeUnused(0)
+    const settle = this.#settle
+    this.#settle = undefined
+    this.#resolveExited?.(exit)
+    for (const ended of this.#ended.splice(0)) ended()
+    if (settle === undefined) return
+
+    const error =
+      this.#error ??
+      new CofferdamError(
+        `init ended while the container was ${before}: ${exit.signal ?? `exit code ${exit.exitCode}`}`,
+        { code: 'ERR_INIT_DIED' },
+      )
+    if (before !== 'creating') return settle.reject(error)
+    // Nobody gets this container, so nobody could delete it.
+    void this.#journal.rollBack().then(
+      () => {
+        ids.delete(this.id)
+        this.#status = 'deleted'
+        settle.reject(error)
+      },
+      undoError => settle.reject(new AggregateError([error, undoError], error.message)),
+    )
+  }
+
+  /** Runs the host's function for a waiting point, and lets init go on. */
+  async #atWaitingPoint(point: number): Promise<void> {
+    const step = this.#plan.points[point]
+    if (step === undefined) return this.#kill() // init does not tell the truth
+    const pid = this.#pid as number
+    const context: HostContext = {
+      id: this.id,
+      pid,
+      namespace: (kind: NamespaceKind) => pathOf(kind, pid),
+    }
+    const { undo } = step
+    try {
+      if (undo !== undefined)
+        this.#journal.add({ step: step.name, undo: () => undo.call(step, context) })
+      await step.run(context)
+      native().proceed(this.#handle, -1)
+    } catch (cause) {
+      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
+      this.#fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
+    }
+  }
+
+  /** Notes which parts of a mount target init is about to make. */
+  #beforeMaking(operation: number): void {
+    const [, path, how] = this.#plan.sources[operation]?.operation.args ?? []
+    const { rootfs } = this.#configuration
+    const root = rootfs?.type === 'directory' ? rootfs.path : rootfs?.upper
+    if (typeof path !== 'string' || root === undefined) return this.#kill()
+    try {
+      const file = typeof how === 'object' && 'text' in how && how.text.includes('FILE')
+      for (const entry of targetEntries(root, path, file)) this.#journal.add(entry)
+      native().proceed(this.#handle, -1)
+    } catch (cause) {
+      const { code = 'EIO' } = cause as NodeJS.ErrnoException
+      this.#fail(
+        new CofferdamError(`journal: ${path}: ${code}`, { code, step: 'journal', path, cause }),
+      )
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import { closeSync } from 'node:fs'
+import { InputStream, OutputStream } from './streams.js'
+
+/** How a process ended: one of the two is null. */
+export interface Exit {
+  /** 0 to 255, or null when a signal ended it. */
+  exitCode: number | null
+  /** As `'SIGKILL'`, or null when it exited by itself. */
+  signal: NodeJS.Signals | null
+}
+
+/**
+ * The first process of a container. A stream is null where it is no pipe.
+ *
+ * Stream objects are made when they are first asked for, since they are what a
+ * start would mostly cost. A pipe that nobody asks for fills up as any pipe
+ * does.
+ */
+export class MainProcess {
+  /** Its pid as the host sees it. */
+  readonly pid: number
+  /** Settles when it has ended. Never rejects. */
+  readonly exited: Promise<Exit>
+  readonly #pipes: [number, number, number]
+  #stdin: InputStream | undefined
+  #stdout: OutputStream | undefined
+  #stderr: OutputStream | undefined
+
+  /** @internal */
+  constructor(pid: number, exited: Promise<Exit>, pipes: [number, number, number]) {
+    this.pid = pid
+    this.exited = exited
+    this.#pipes = pipes
+  }
+
+  /** What it reads. End it, or the process may wait for more for ever. */
+  get stdin(): InputStream | null {
+    const fd = this.#take(0)
+    if (fd >= 0) this.#stdin = new InputStream(fd)
+    return this.#stdin ?? null
+  }
+
+  get stdout(): OutputStream | null {
+    const fd = this.#take(1)
+    if (fd >= 0) this.#stdout = new OutputStream(fd)
+    return this.#stdout ?? null
+  }
+
+  get stderr(): OutputStream | null {
+    const fd = this.#take(2)
+    if (fd >= 0) this.#stderr = new OutputStream(fd)
+    return this.#stderr ?? null
+  }
+
+  /** @internal Closes the pipes of these numbers that no stream was made for. */
+  closeUnused(...numbers: (0 | 1 | 2)[]): void {
+    for (const number of numbers) {
+      const fd = this.#take(number)
+      if (fd >= 0) closeSync(fd)
+    }
+  }
+
+  /** The pipe's descriptor, the first time. */
+  #take(number: 0 | 1 | 2): number {
+    const fd = this.#pipes[number]
+    this.#pipes[number] = -1
+    return fd
+  }
+}

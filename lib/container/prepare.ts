@@ -1,0 +1,156 @@
+import { statSync } from 'node:fs'
+import { CofferdamError, invalidOption } from '../base/index.js'
+import { rootDirectories } from '../mounts/index.js'
+import { hostnamePlaceholder, kinds } from '../namespaces/index.js'
+import { type EncodedPlan, encode, explainPlan, type Step } from '../plan/index.js'
+import {
+  type ProcessOptions,
+  type ProcessSpecification,
+  specifyProcess,
+} from '../process/index.js'
+import {
+  checkConfiguration,
+  compose,
+  composeProcess,
+  composeSetup,
+  type Inspected,
+  isolates,
+  parkStep,
+  type ProcessRequest,
+  streamSlots,
+} from './compose.js'
+import type { Configuration } from './configuration.js'
+
+/** All that can be computed once for any number of containers. */
+export interface Prepared {
+  inspected: Inspected
+  cloneFlags: number
+  /** Carried out on the host before there is an init, if anything is. */
+  host: EncodedPlan | null
+  setup: EncodedPlan
+  /** Encoded process halves by what was asked for. */
+  processes: Map<string, EncodedPlan>
+}
+
+/** How many configurations, and processes of each, are kept encoded. */
+const CACHE_SIZE = 64
+
+const cache = new Map<string, Prepared>()
+
+/** Checks and encodes a configuration, or finds that it has been before. */
+export function prepare(configuration: Configuration): Prepared {
+  const key = cacheKey(configuration)
+  const known = key === undefined ? undefined : cache.get(key)
+  if (known !== undefined) return known
+
+  checkConfiguration(configuration)
+  const inspected = inspect(configuration)
+  const steps = composeSetup(configuration, inspected)
+  const hostSteps = steps.filter(step => step.side === 'host')
+  const host = hostSteps.length > 0 ? encode(hostSteps, { hold: true }) : null
+  const initSteps: Step[] = steps.filter(step => step.side !== 'host')
+  const prepared: Prepared = {
+    inspected,
+    cloneFlags: isolates(configuration, 'pid') ? Number(kinds.pid.flag.value) : 0,
+    host,
+    setup: encode([...initSteps, parkStep], { given: host?.held ?? [] }),
+    processes: new Map(),
+  }
+  // The process half is encoded later, but what is wrong with it is said now.
+  composeProcess(configuration, {
+    specification: specify(configuration, ['true'], {}),
+    pipes: [],
+  })
+  if (key !== undefined) remember(cache, key, prepared)
+  return prepared
+}
+
+/** What runs in a container when `argv` and `options` add to its configuration. */
+export function specify(
+  { process }: Configuration,
+  argv: readonly string[] | undefined,
+  options: ProcessOptions,
+): ProcessSpecification {
+  const program = argv ?? process?.argv
+  if (program === undefined) throw invalidOption('argv', 'names no program to start')
+  return specifyProcess(program, { ...process, ...options }, hostnamePlaceholder('HOSTNAME='))
+}
+
+/** The encoded process half for what is to run, or the one of the last time. */
+export function prepareProcess(
+  configuration: Configuration,
+  prepared: Prepared,
+  key: string,
+  request: () => ProcessRequest,
+): EncodedPlan {
+  const known = prepared.processes.get(key)
+  if (known !== undefined) return known
+  const steps = composeProcess(configuration, request())
+  const encoded = encode(steps, { given: streamSlots })
+  remember(prepared.processes, key, encoded)
+  return encoded
+}
+
+/**
+ * What two equal configurations have in common. Steps of the caller's own may
+ * close over anything, so configurations with such are not compared.
+ */
+function cacheKey(configuration: Configuration): string | undefined {
+  if (configuration.steps.length > 0) return undefined
+  const { id: _, steps: __, ...rest } = configuration
+  return JSON.stringify(rest)
+}
+
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  if (map.size >= CACHE_SIZE) map.delete(map.keys().next().value as string)
+  map.set(key, value)
+}
+
+/**
+ * Looks at the paths of a configuration, so that a wrong one is an error that
+ * names its option. What changes afterwards is noticed by the step concerned.
+ */
+function inspect(configuration: Configuration): Inspected {
+  const { rootfs, isolation, mounts } = configuration
+  if (rootfs !== undefined)
+    for (const path of rootDirectories(rootfs)) requireDirectory('rootfs', path)
+  for (const [kind, how] of Object.entries(isolation ?? {}))
+    if (typeof how === 'object') look(`isolate.${kind}`, how.join)
+  return {
+    sourceIsFile: mounts.map(mount =>
+      mount.type === 'bind' ? !look('mount', mount.source).isDirectory() : false,
+    ),
+  }
+}
+
+function look(option: string, path: string) {
+  try {
+    return statSync(path)
+  } catch (cause) {
+    const { code = 'EIO', errno = 0 } = cause as NodeJS.ErrnoException
+    throw new CofferdamError(`${option}: ${path}: ${code}`, {
+      code,
+      errno: -errno,
+      syscall: 'stat',
+      option,
+      path,
+      cause,
+    })
+  }
+}
+
+function requireDirectory(option: string, path: string): void {
+  if (!look(option, path).isDirectory())
+    throw new CofferdamError(`${option}: ${path} is not a directory`, {
+      code: 'ENOTDIR',
+      option,
+      path,
+    })
+}
+
+/** The whole plan of a configuration, printed. */
+export function explain(configuration: Configuration, { inspected }: Prepared): string {
+  const argv = configuration.process?.argv ?? ['PROGRAM', 'ARGUMENT…']
+  const specification = specify(configuration, argv, {})
+  return explainPlan(compose(configuration, inspected, { specification, pipes: [0, 1, 2] }))
+}

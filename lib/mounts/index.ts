@@ -1,0 +1,11 @@
+/**
+ * Mounts: which files a process sees, and where. mount_namespaces(7)
+ *
+ * @module
+ */
+export * from './dev.js'
+export * from './masks.js'
+export * from './operations.js'
+export * from './root.js'
+export * from './specifications.js'
+export * from './steps.js'

@@ -1,0 +1,102 @@
+import { invalidOption, onlyKeys, parseSize, type Size } from '../base/index.js'
+
+/** What the caller wants mounted; made by {@link bind} and {@link tmpfs}. */
+export type Mount = BindMount | TmpfsMount
+
+/** Options of {@link bind}. */
+export interface BindOptions {
+  /** Nothing below it can be written, submounts included. Default: false. */
+  readonly?: boolean
+  /** Submounts of the source come along. Default: true. */
+  recursive?: boolean
+  /** Set-user-ID programs have no effect on it. Default: true. */
+  nosuid?: boolean
+  /** Device files on it can't be opened. Default: true. */
+  nodev?: boolean
+  /** Programs on it can't be executed. Default: false. */
+  noexec?: boolean
+}
+
+/** A directory or file of the host, seen at another place. */
+export interface BindMount extends Required<BindOptions> {
+  type: 'bind'
+  source: string
+  target: string
+}
+
+/** Options of {@link tmpfs}. */
+export interface TmpfsOptions {
+  /** Most that it can hold. Default: 64 MiB. */
+  size?: Size
+  /** Permission bits of its root directory. Default: 0o1777, as `/tmp` has. */
+  mode?: number
+  /** Programs on it can be executed. Default: false, as in Docker. */
+  exec?: boolean
+  /** Nothing can be written to it. Default: false. */
+  readonly?: boolean
+}
+
+/** An empty file system in memory that goes with the container. */
+export interface TmpfsMount {
+  type: 'tmpfs'
+  target: string
+  size: number
+  mode: number
+  exec: boolean
+  readonly: boolean
+}
+
+/**
+ * Makes the host's `source`, a directory or a file, appear at `target`.
+ * open_tree(2), move_mount(2). Equivalent to: `mount --rbind SOURCE TARGET`,
+ * `docker run --volume SOURCE:TARGET`
+ *
+ * A target that does not exist is made, and removed again with the container.
+ */
+export function bind(source: string, target: string, options: BindOptions = {}): BindMount {
+  onlyKeys('bind', options, ['readonly', 'recursive', 'nosuid', 'nodev', 'noexec'])
+  if (typeof source !== 'string' || source === '')
+    throw invalidOption('bind', 'the source must be a path')
+  return {
+    type: 'bind',
+    source,
+    target: checkTarget('bind', target),
+    readonly: options.readonly ?? false,
+    recursive: options.recursive ?? true,
+    nosuid: options.nosuid ?? true,
+    nodev: options.nodev ?? true,
+    noexec: options.noexec ?? false,
+  }
+}
+
+/**
+ * Mounts an empty file system in memory at `target`. tmpfs(5).
+ * Equivalent to: `mount -t tmpfs -o size=… tmpfs TARGET`,
+ * `docker run --tmpfs TARGET:size=…`
+ */
+export function tmpfs(target: string, options: TmpfsOptions = {}): TmpfsMount {
+  onlyKeys('tmpfs', options, ['size', 'mode', 'exec', 'readonly'])
+  const mode = options.mode ?? 0o1777
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
+    throw invalidOption('tmpfs.mode', `${mode} is none; 0 to 0o7777 are`)
+  return {
+    type: 'tmpfs',
+    target: checkTarget('tmpfs', target),
+    size: parseSize('tmpfs.size', options.size ?? '64MiB'),
+    mode,
+    exec: options.exec ?? false,
+    readonly: options.readonly ?? false,
+  }
+}
+
+/**
+ * A path inside the container: absolute, and without `..`, which would mean
+ * one thing to the reader and another where a symbolic link is on the way.
+ */
+export function checkTarget(option: string, path: string): string {
+  if (typeof path !== 'string' || !path.startsWith('/'))
+    throw invalidOption(option, `${JSON.stringify(path)} is no absolute path in the container`)
+  if (path.split('/').includes('..')) throw invalidOption(option, `${path} has a '..' in it`)
+  if (Buffer.byteLength(path) > 4095) throw invalidOption(option, 'the path is longer than 4095')
+  return path
+}

@@ -1,0 +1,78 @@
+import { type InitStep, type Named, type Operation, type Slot, AT_FDCWD, slot, step, target } from '../plan/index.js'
+import { attach, cloneTree, MOUNT_ATTR, newFileSystem, setAttributes } from './operations.js'
+import type { BindMount, Mount, TmpfsMount } from './specifications.js'
+
+/** Where mounts go. */
+export interface Place {
+  /** The root directory that targets are resolved in. */
+  root: Slot
+  /** Making a missing target changes the caller's files: the host takes note. */
+  journal: boolean
+}
+
+/** The step that makes one {@link Mount}. */
+export function mountStep(mount: Mount, place: Place, sourceIsFile: boolean): InitStep {
+  return mount.type === 'bind' ? bindStep(mount, place, sourceIsFile) : tmpfsStep(mount, place)
+}
+
+/** Opens the place for a mount and puts the tree there. */
+function put(tree: Slot, path: string, { root, journal }: Place, file = false): Operation[] {
+  const at = slot('target')
+  return [target(root, path, at, { file, journal }), attach(tree, at)]
+}
+
+function bindStep(mount: BindMount, place: Place, sourceIsFile: boolean): InitStep {
+  const tree = slot('tree')
+  const set: Named[] = []
+  for (const name of ['readonly', 'nosuid', 'nodev', 'noexec'] as const)
+    if (mount[name]) set.push(MOUNT_ATTR[name])
+  return step(
+    `bind ${mount.target}`,
+    cloneTree(AT_FDCWD, mount.source, tree, mount.recursive),
+    ...(set.length > 0 ? [setAttributes(tree, { set, recursive: mount.recursive })] : []),
+    ...put(tree, mount.target, place, sourceIsFile),
+  )
+}
+
+function tmpfsStep(mount: TmpfsMount, place: Place): InitStep {
+  const tree = slot('tmpfs')
+  const set: Named[] = [MOUNT_ATTR.nosuid, MOUNT_ATTR.nodev]
+  if (!mount.exec) set.push(MOUNT_ATTR.noexec)
+  if (mount.readonly) set.push(MOUNT_ATTR.readonly)
+  const options = { size: `${mount.size}`, mode: mount.mode.toString(8) }
+  return step(
+    `tmpfs ${mount.target}`,
+    ...newFileSystem('tmpfs', slot('fs'), tree, options, ...set),
+    ...put(tree, mount.target, place),
+  )
+}
+
+/**
+ * Mounts proc, which shows the processes of init's PID namespace. proc(5).
+ * `EPERM` where an outer container has masked parts of its own proc.
+ * Equivalent to: `mount -t proc -o nosuid,nodev,noexec proc /proc`
+ */
+export function procStep(place: Place): InitStep {
+  const proc = slot('proc')
+  const { nosuid, nodev, noexec } = MOUNT_ATTR
+  return step(
+    'proc',
+    ...newFileSystem('proc', slot('fs'), proc, {}, nosuid, nodev, noexec),
+    ...put(proc, '/proc', place),
+  )
+}
+
+/**
+ * Mounts sysfs read-only; its `/sys/class/net` is that of init's network
+ * namespace. sysfs(5). Equivalent to:
+ * `mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys`
+ */
+export function sysStep(place: Place): InitStep {
+  const sys = slot('sysfs')
+  const { readonly, nosuid, nodev, noexec } = MOUNT_ATTR
+  return step(
+    'sysfs',
+    ...newFileSystem('sysfs', slot('fs'), sys, {}, readonly, nosuid, nodev, noexec),
+    ...put(sys, '/sys', place),
+  )
+}

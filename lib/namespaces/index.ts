@@ -1,0 +1,9 @@
+/**
+ * Namespaces: what a process can see. namespaces(7)
+ *
+ * @module
+ */
+export type { NamespaceKind } from '../plan/index.js'
+export * from './kinds.js'
+export * from './steps.js'
+export * from './uts.js'

@@ -1,0 +1,6 @@
+/**
+ * Network devices, addresses and routes.
+ *
+ * @module
+ */
+export * from './loopback.js'

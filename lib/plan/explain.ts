@@ -1,0 +1,87 @@
+import type { Argument, Operation } from './operation.js'
+import { Placeholder, PlaceholderLength, Slot } from './operation.js'
+import type { NamespaceKind, Plan, Step } from './step.js'
+import { opcodes } from './wire.js'
+
+const opcodeNames = new Map<number, string>(
+  Object.entries(opcodes).map(([name, code]) => [code, name.toLowerCase()]),
+)
+
+/** An operation the way strace(1) would print it. */
+export function printOperation(operation: Operation): string {
+  const name =
+    operation.code === opcodes.SYSCALL ? `${operation.call}` : opcodeNames.get(operation.code)
+  const result = operation.result === undefined ? '' : ` → <${operation.result.name}>`
+  const tolerated =
+    operation.tolerate === undefined
+      ? ''
+      : `  unless ${operation.tolerate.join(', ')}${operation.skip ? `, then skip ${operation.skip}` : ''}`
+  return `${name}(${operation.args.map(printArgument).join(', ')})${result}${tolerated}`
+}
+
+function printArgument(argument: Argument): string {
+  if (typeof argument === 'number' || typeof argument === 'bigint') return `${argument}`
+  if (typeof argument === 'string') return JSON.stringify(argument)
+  if (argument instanceof Slot) return `<${argument.name}>`
+  if (argument instanceof Placeholder) return `<${argument.name}>`
+  if (argument instanceof PlaceholderLength) return `strlen(<${argument.of.name}>)`
+  if ('text' in argument) return argument.text
+  const items = argument.map(item =>
+    typeof item === 'string' ? JSON.stringify(item) : `"${item.prefix}<${item.name}>"`,
+  )
+  return `[${items.join(', ')}]`
+}
+
+const cloneFlags: Partial<Record<NamespaceKind, string>> = {
+  pid: 'CLONE_NEWPID',
+  user: 'CLONE_NEWUSER',
+}
+
+const HOST_WIDTH = 40
+
+/** Two columns: what the host does, and what init does, in the order of time. */
+export function explainPlan(plan: Plan): string {
+  const lines: string[] = []
+  const left = (text: string) => lines.push(text)
+  const right = (text: string) => lines.push(`${' '.repeat(HOST_WIDTH)}│ ${text}`)
+  const both = (host: string, init: string) =>
+    lines.push(`${host.padEnd(HOST_WIDTH)}│ ${init}`.trimEnd())
+  let number = 0
+  const title = (step: Step) => {
+    number++
+    const optional = step.side === 'init' && step.optional ? ' (optional)' : ''
+    return `${number}. ${step.name}${optional}`
+  }
+
+  both('host', 'init')
+  lines.push(`${'─'.repeat(HOST_WIDTH)}┼${'─'.repeat(HOST_WIDTH)}`)
+  for (const step of plan.setup.filter(step => step.side === 'host')) {
+    left(title(step))
+    for (const operation of step.operations) left(`     ${printOperation(operation)}`)
+  }
+  const made = plan.clone.map(kind => cloneFlags[kind])
+  both('send the setup half', '')
+  both(`clone3(${['CLONE_VM', 'CLONE_VFORK', 'CLONE_PIDFD', 'CLONE_CLEAR_SIGHAND'].join('|')}`, '')
+  both(`       ${made.map(flag => `|${flag}`).join('')}) ───────────▶`, 'execveat(<cofferdam-init>)')
+
+  const half = (steps: readonly Step[]) => {
+    for (const step of steps) {
+      if (step.side === 'host') continue
+      if (step.side === 'waiting') {
+        both('', `${title(step)}`)
+        both('◀─────────────────────────── waiting', '     wait for the host')
+        left(`  ${step.name}: host function`)
+        both('go on ───────────────────────────▶', '')
+        continue
+      }
+      right(title(step))
+      for (const operation of step.operations) right(`     ${printOperation(operation)}`)
+    }
+  }
+  half(plan.setup)
+  both('◀──────────────────────────── parked', 'wait for the process half')
+  both('send the process half ──────────▶', '')
+  half(plan.process)
+  both('◀─────────────────────── end of file', '')
+  return `${lines.join('\n')}\n`
+}

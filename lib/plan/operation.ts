@@ -1,0 +1,166 @@
+import type { SyscallName } from './wire.js'
+import { opcodes, TARGET_FILE, TARGET_JOURNAL } from './wire.js'
+
+/**
+ * A descriptor that one operation makes and others use, before anybody knows
+ * its number. The encoder gives it a place in the core's table for as long as
+ * it is used; after its last use the place, and with it the descriptor, goes
+ * to another.
+ */
+export class Slot {
+  constructor(readonly name: string) {}
+}
+
+/** A {@link Slot}; `name` is what `explain()` prints. */
+export function slot(name: string): Slot {
+  return new Slot(name)
+}
+
+/** A number that `explain()` prints as the kernel's headers spell it. */
+export interface Named {
+  value: number | bigint
+  text: string
+}
+
+/** `named('MNT_DETACH', 2)` */
+export function named(text: string, value: number | bigint): Named {
+  return { value, text }
+}
+
+/** Flags joined with `|`. Below 2^53, which covers all flags in use. */
+export function flags(...parts: Named[]): Named {
+  if (parts.length === 0) return named('0', 0)
+  let value = 0n
+  for (const part of parts) value |= BigInt(part.value)
+  return named(parts.map(part => part.text).join('|'), value)
+}
+
+/** A structure in memory, with the text that `explain()` prints for it. */
+export interface Struct {
+  bytes: Uint8Array
+  text: string
+}
+
+/**
+ * Text that is filled in for each container, so that a plan is encoded only
+ * once. Either an argument, or a string of a list, then with a fixed `prefix`.
+ */
+export class Placeholder {
+  constructor(
+    readonly name: string,
+    /** Most bytes that the text may have. */
+    readonly capacity: number,
+    readonly prefix = '',
+  ) {}
+}
+
+/** Where a system call wants the length of a {@link Placeholder}'s text. */
+export class PlaceholderLength {
+  constructor(readonly of: Placeholder) {}
+}
+
+/**
+ * An argument of an operation. A string is passed as the address of its
+ * NUL-terminated bytes, a {@link Slot} as its descriptor, a list of strings as
+ * a NULL-terminated array. A null pointer is 0.
+ */
+export type Argument =
+  | number
+  | bigint
+  | string
+  | Named
+  | Struct
+  | Slot
+  | Placeholder
+  | PlaceholderLength
+  | readonly (string | Placeholder)[]
+
+/** One instruction of the core. Make it with {@link call} and its siblings. */
+export interface Operation {
+  code: number
+  /** Name of the system call, or its number on this architecture. */
+  call?: SyscallName | number
+  args: readonly Argument[]
+  /** Takes the descriptor that the operation returns. */
+  result?: Slot
+  /** Errors that don't matter, as `'ENOENT'`; at most three. */
+  tolerate?: readonly string[]
+  /** How many of the operations that follow are left out after such an error. */
+  skip?: number
+}
+
+/** What to do with an operation's result. */
+export interface OperationOptions {
+  result?: Slot
+  tolerate?: readonly string[]
+  skip?: number
+}
+
+/**
+ * A system call, the stuff of which plans are made: what it takes is its
+ * manual page's business, and what `explain()` prints is what strace(1) would.
+ */
+export function call(
+  name: SyscallName | number,
+  args: readonly Argument[],
+  options: OperationOptions = {},
+): Operation {
+  return { code: opcodes.SYSCALL, call: name, args, ...options }
+}
+
+/**
+ * Opens the place for a mount below `root`, as openat2(2) with
+ * `RESOLVE_IN_ROOT`; directories that are missing on the way are made, and at
+ * last a directory or, with `file`, an empty file.
+ *
+ * With `journal` the host hears of it first, and removes it in the end.
+ */
+export function target(
+  root: Slot,
+  path: string,
+  result: Slot,
+  options: { file?: boolean; journal?: boolean } = {},
+): Operation {
+  const set: Named[] = []
+  if (options.file) set.push(named('FILE', TARGET_FILE))
+  if (options.journal) set.push(named('JOURNAL', TARGET_JOURNAL))
+  return { code: opcodes.TARGET, args: [root, path, flags(...set)], result }
+}
+
+/**
+ * Hides `path`: a directory under the empty file system in `empty`, anything
+ * else under the file in `nothing`. A path that does not exist is hidden
+ * enough.
+ */
+export function mask(root: Slot, path: string, empty: Slot, nothing: Slot): Operation {
+  return { code: opcodes.MASK, args: [root, path, empty, nothing] }
+}
+
+/** Stops until the host has done its part of waiting point `point`. */
+export function wait(point: number, options: { send?: Slot; result?: Slot } = {}): Operation {
+  const { send, result } = options
+  return {
+    code: opcodes.WAIT,
+    args: send === undefined ? [point] : [point, send],
+    ...(result === undefined ? {} : { result }),
+  }
+}
+
+/** Ends the setup half: init waits for the process half. */
+export function park(): Operation {
+  return { code: opcodes.PARK, args: [] }
+}
+
+/** Drops all capabilities but those of the bit set `keep` from the bounding set. */
+export function dropBounding(keep: Named): Operation {
+  return { code: opcodes.BOUNDING, args: [keep] }
+}
+
+/** Executes the first of `paths` that exists; the last operation of all. */
+export function exec(
+  paths: readonly string[],
+  argv: readonly string[],
+  env: readonly (string | Placeholder)[],
+): Operation {
+  return { code: opcodes.EXEC, args: [paths, argv, env] }
+}

@@ -1,0 +1,82 @@
+import type { Operation } from './operation.js'
+
+/** The kinds of namespaces that Linux has; namespaces(7). */
+export type NamespaceKind =
+  | 'cgroup'
+  | 'ipc'
+  | 'mount'
+  | 'network'
+  | 'pid'
+  | 'time'
+  | 'user'
+  | 'uts'
+
+/** What init does: operations that the core carries out inside. */
+export interface InitStep {
+  side: 'init'
+  /** Short and lower-case; errors and `explain()` call the step by it. */
+  name: string
+  operations: readonly Operation[]
+  /**
+   * When it fails it is left out, and `box.omitted` names it. Only for what
+   * the caller said it can do without.
+   */
+  optional?: boolean
+}
+
+/**
+ * What the core does on the host, before there is an init. Limited to calls
+ * that don't change the process: open, mkdir, flock, write and the like. The
+ * descriptors live as long as the container.
+ */
+export interface HostStep {
+  side: 'host'
+  name: string
+  operations: readonly Operation[]
+}
+
+/** What a {@link WaitingStep} gets to work with. */
+export interface HostContext {
+  /** The container's name. */
+  readonly id: string
+  /** init's pid as the host sees it. */
+  readonly pid: number
+  /** Path of init's namespace, to open or to hand to setns(2). */
+  namespace(kind: NamespaceKind): string
+}
+
+/**
+ * A function of the host that runs while init waits at this very place of its
+ * plan. It may be asynchronous; if it throws, the container is not made.
+ */
+export interface WaitingStep {
+  side: 'waiting'
+  name: string
+  run(context: HostContext): void | Promise<void>
+  /**
+   * Takes back what `run` did. It is noted before `run` is called, so it is
+   * also called when `run` failed half-way; and when the container is deleted.
+   */
+  undo?(context: HostContext): void | Promise<void>
+}
+
+/** One step of a plan. */
+export type Step = InitStep | HostStep | WaitingStep
+
+/** All of a container: what makes it, and what then runs in it. */
+export interface Plan {
+  setup: readonly Step[]
+  process: readonly Step[]
+  /** Namespaces that only clone3 itself can make. */
+  clone: readonly NamespaceKind[]
+}
+
+/** An {@link InitStep}. */
+export function step(name: string, ...operations: Operation[]): InitStep {
+  return { side: 'init', name, operations }
+}
+
+/** A {@link HostStep}. */
+export function hostStep(name: string, ...operations: Operation[]): HostStep {
+  return { side: 'host', name, operations }
+}

@@ -1,0 +1,137 @@
+// Generated from src-native/core/wire.h and syscall_names.h by
+// scripts/generate-wire.mjs. Change those and run `npm run generate`.
+
+/** "OFFD" */
+export const WIRE_MAGIC = 0x4446464f
+export const WIRE_VERSION = 1
+export const MAX_OPS = 8192
+/** 16 MiB, above any argv the kernel takes */
+export const MAX_PLAN = 16777216
+/** larger plans travel in a sealed memfd */
+export const MAX_INLINE = 131072
+/** descriptors that a plan can hold at once */
+export const SLOTS = 64
+export const NO_SLOT = 255
+export const ARGS = 6
+/** descriptors sent along with one plan */
+export const MAX_FDS = 16
+export const MAX_PATH = 4096
+/** on failure report it and leave the step out */
+export const OP_OPTIONAL = 1
+/** make a file, not a directory */
+export const TARGET_FILE = 1
+/** ask the host before making anything */
+export const TARGET_JOURNAL = 2
+
+/** Operations of the core. */
+export const opcodes = {
+  /** one system call, result optionally kept in a slot */
+  SYSCALL: 1,
+  /** open a path in a root, making what is missing of it */
+  TARGET: 2,
+  /** cover a path, whether it is a file or a directory */
+  MASK: 3,
+  /** tell the host, go on when it says so */
+  WAIT: 4,
+  /** tell the host, go on with the plan it sends */
+  PARK: 5,
+  /** drop all but some capabilities from the bounding set */
+  BOUNDING: 6,
+  /** execve the first of several paths that exists */
+  EXEC: 7,
+} as const
+
+/** How an operation's argument is read. */
+export const argKinds = {
+  /** the number itself */
+  VALUE: 0,
+  /** offset of a NUL-terminated string */
+  STRING: 1,
+  /** offset in the low, length in the high 32 bits */
+  BYTES: 2,
+  /** the descriptor in this slot */
+  SLOT: 3,
+  /** offset, count: uint64_t offsets of strings; then one 0 */
+  VECTOR: 4,
+} as const
+
+/** System calls that a plan can give by name; any other goes by number. */
+export type SyscallName =
+  | 'bind'
+  | 'capset'
+  | 'chdir'
+  | 'chroot'
+  | 'clone3'
+  | 'close'
+  | 'close_range'
+  | 'connect'
+  | 'dup3'
+  | 'epoll_create1'
+  | 'execve'
+  | 'execveat'
+  | 'exit_group'
+  | 'fchdir'
+  | 'fchmod'
+  | 'fchmodat'
+  | 'fchown'
+  | 'fchownat'
+  | 'fcntl'
+  | 'flock'
+  | 'fsconfig'
+  | 'fsmount'
+  | 'fsopen'
+  | 'ftruncate'
+  | 'getpid'
+  | 'ioctl'
+  | 'keyctl'
+  | 'linkat'
+  | 'lseek'
+  | 'memfd_create'
+  | 'mkdirat'
+  | 'mknodat'
+  | 'mmap'
+  | 'mount'
+  | 'mount_setattr'
+  | 'move_mount'
+  | 'mprotect'
+  | 'munmap'
+  | 'nanosleep'
+  | 'open_tree'
+  | 'openat'
+  | 'openat2'
+  | 'personality'
+  | 'pidfd_open'
+  | 'pidfd_send_signal'
+  | 'pipe2'
+  | 'pivot_root'
+  | 'ppoll'
+  | 'prctl'
+  | 'prlimit64'
+  | 'read'
+  | 'readlinkat'
+  | 'recvfrom'
+  | 'recvmsg'
+  | 'renameat2'
+  | 'rt_sigaction'
+  | 'rt_sigprocmask'
+  | 'sched_setaffinity'
+  | 'sched_setscheduler'
+  | 'sendmsg'
+  | 'setdomainname'
+  | 'setgroups'
+  | 'sethostname'
+  | 'setns'
+  | 'setpriority'
+  | 'setresgid'
+  | 'setresuid'
+  | 'setsid'
+  | 'socket'
+  | 'socketpair'
+  | 'statx'
+  | 'symlinkat'
+  | 'umask'
+  | 'umount2'
+  | 'unlinkat'
+  | 'unshare'
+  | 'waitid'
+  | 'write'

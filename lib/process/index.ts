@@ -1,0 +1,7 @@
+/**
+ * The process half of a plan: what runs, as whom, with which streams.
+ *
+ * @module
+ */
+export * from './specification.js'
+export * from './steps.js'

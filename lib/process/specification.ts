@@ -1,0 +1,125 @@
+import { invalidOption, onlyKeys } from '../base/index.js'
+import type { Placeholder } from '../plan/index.js'
+
+/** Who a process runs as: a uid, `'uid:gid'` in digits, or each by itself. */
+export type User = number | string | { uid: number; gid?: number; groups?: readonly number[] }
+
+/** What runs in a container, and as what. */
+export interface ProcessOptions {
+  /**
+   * Variables of its environment, on top of `PATH`, `HOME` and `HOSTNAME`;
+   * `undefined` takes one away. Nothing is inherited from the host.
+   */
+  env?: Readonly<Record<string, string | undefined>>
+  /** Directory that it starts in. Default: `/`. */
+  cwd?: string
+  /** User and groups, by number. Default: 0:0 without further groups. */
+  user?: User
+  /** Permission bits that new files don't get, 0 to 0o777. Default: 0o022. */
+  umask?: number
+}
+
+/** {@link ProcessOptions} with nothing left open. */
+export interface ProcessSpecification {
+  argv: readonly string[]
+  env: readonly (string | Placeholder)[]
+  cwd: string
+  uid: number
+  gid: number
+  groups: readonly number[]
+  umask: number
+  /** What execve is tried on, one after the other. */
+  paths: readonly string[]
+}
+
+/** Where programs are looked for unless `env.PATH` says otherwise; what Docker sets. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+const MAX_ID = 0xfffffffe // (uid_t)-1 means "no change"
+const NGROUPS_MAX = 65536
+
+/**
+ * Checks the options of a process and fills in what they leave open. `hostname`
+ * is the whole `HOSTNAME=…` of the environment.
+ */
+export function specifyProcess(
+  argv: readonly string[],
+  options: ProcessOptions,
+  hostname: Placeholder,
+): ProcessSpecification {
+  if (!Array.isArray(argv) || argv.length === 0 || !argv.every(arg => typeof arg === 'string'))
+    throw invalidOption('argv', 'must be a list of strings with at least the program')
+  const program = argv[0] as string
+  if (program === '') throw invalidOption('argv', 'the program is the empty string')
+  for (const arg of argv)
+    if (arg.includes('\0')) throw invalidOption('argv', `${JSON.stringify(arg)} has a NUL character`)
+
+  const cwd = options.cwd ?? '/'
+  if (typeof cwd !== 'string' || !cwd.startsWith('/') || cwd.includes('\0'))
+    throw invalidOption('cwd', `${JSON.stringify(cwd)} is no absolute path`)
+  const umask = options.umask ?? 0o022
+  if (!Number.isInteger(umask) || umask < 0 || umask > 0o777)
+    throw invalidOption('umask', `${umask} is none; 0 to 0o777 are`)
+  const user = parseUser(options.user ?? 0)
+  const given = options.env ?? {}
+  const env = environment(given, user.uid)
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  return {
+    argv,
+    env: Object.hasOwn(given, 'HOSTNAME') ? variables : [...variables, hostname],
+    cwd,
+    ...user,
+    umask,
+    paths: searchPaths(program, env.PATH ?? ''),
+  }
+}
+
+function environment(
+  given: Readonly<Record<string, string | undefined>>,
+  uid: number,
+): Record<string, string> {
+  const all: Record<string, string | undefined> = {
+    PATH: DEFAULT_PATH,
+    HOME: uid === 0 ? '/root' : '/',
+    ...given,
+  }
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(all)) {
+    if (value === undefined) continue
+    if (name === '' || /[=\0]/.test(name) || `${value}`.includes('\0'))
+      throw invalidOption('env', `${JSON.stringify(name)} and its value can't be passed on`)
+    env[name] = `${value}`
+  }
+  return env
+}
+
+/** The places that execvp(3) would try. */
+function searchPaths(program: string, path: string): string[] {
+  if (program.includes('/')) return [program]
+  const folders = path.split(':').map(folder => (folder === '' ? '.' : folder))
+  return folders.map(folder => `${folder}/${program}`)
+}
+
+function parseId(option: string, value: unknown): number {
+  const id = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
+  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > MAX_ID)
+    throw invalidOption(option, `${JSON.stringify(value)} is no id; numbers from 0 to ${MAX_ID} are`)
+  return id
+}
+
+function parseUser(user: User): { uid: number; gid: number; groups: number[] } {
+  if (typeof user === 'object' && user !== null) {
+    onlyKeys('user', user, ['uid', 'gid', 'groups'])
+    const groups = (user.groups ?? []).map(group => parseId('user.groups', group))
+    if (groups.length > NGROUPS_MAX)
+      throw invalidOption('user.groups', `has ${groups.length} groups; ${NGROUPS_MAX} are the most`)
+    return {
+      uid: parseId('user.uid', user.uid),
+      gid: parseId('user.gid', user.gid ?? 0),
+      groups,
+    }
+  }
+  const [uid, gid, ...rest] = `${user}`.split(':')
+  if (rest.length > 0) throw invalidOption('user', `${user} has more than one colon`)
+  return { uid: parseId('user', uid), gid: parseId('user', gid ?? '0'), groups: [] }
+}

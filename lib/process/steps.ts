@@ -1,0 +1,119 @@
+import { constants } from 'node:os'
+import {
+  call,
+  exec,
+  type InitStep,
+  named,
+  type Operation,
+  type Slot,
+  type Struct,
+  step,
+} from '../plan/index.js'
+import type { ProcessSpecification } from './specification.js'
+
+const PR_SET_PDEATHSIG = named('PR_SET_PDEATHSIG', 1)
+const PR_SET_DUMPABLE = named('PR_SET_DUMPABLE', 4)
+const PR_SET_NO_NEW_PRIVS = named('PR_SET_NO_NEW_PRIVS', 38)
+const SIGKILL = named('SIGKILL', constants.signals.SIGKILL)
+
+/**
+ * The kernel kills the process when the host's spawner thread ends, and so
+ * when the host process does, however it does. prctl(2) PR_SET_PDEATHSIG
+ */
+function dieWithHost(): Operation {
+  return call('prctl', [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0])
+}
+
+/**
+ * What init does first of all: dies with the host; can't be traced or looked
+ * into, by a container that it joins say (CVE-2016-9962); leaves the host's
+ * session, and with it the terminal that it could have typed into
+ * (CVE-2017-5226).
+ */
+export function detachStep(): InitStep {
+  return step(
+    'detach from the host',
+    dieWithHost(),
+    call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]),
+    call('setsid', []),
+    call('umask', [0]),
+  )
+}
+
+/** Connects standard input, output and error. dup3(2) */
+export function streamsStep(streams: readonly [Slot, Slot, Slot]): InitStep {
+  return step('streams', ...streams.map((stream, fd) => call('dup3', [stream, fd, 0])))
+}
+
+/**
+ * Gives pipes to the user who is to use them, so that `/dev/stdout` can be
+ * opened. fchown(2)
+ */
+export function streamOwnerStep(fds: readonly number[], uid: number, gid: number): InitStep {
+  return step('stream owner', ...fds.map(fd => call('fchown', [fd, uid, gid])))
+}
+
+/** Changes to the user and the groups. setgroups(2), setresgid(2), setresuid(2) */
+export function userStep(process: ProcessSpecification, keepCapabilities: Operation): InitStep {
+  const { uid, gid, groups } = process
+  const bytes = Buffer.alloc(4 * groups.length)
+  groups.forEach((group, i) => {
+    bytes.writeUInt32LE(group, 4 * i)
+  })
+  return step(
+    'user',
+    ...(uid === 0 ? [] : [keepCapabilities]),
+    call('setgroups', [groups.length, { bytes, text: `[${groups.join(', ')}]` }]),
+    call('setresgid', [gid, gid, gid]),
+    call('setresuid', [uid, uid, uid]),
+  )
+}
+
+/**
+ * No execve gives more privileges than there are: set-user-ID programs and
+ * file capabilities have no effect. prctl(2) PR_SET_NO_NEW_PRIVS
+ */
+export function noNewPrivilegesStep(): InitStep {
+  return step('no new privileges', call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0]))
+}
+
+/** Signals that Node ignores, which an execve would hand on. signal(7) */
+const ignoredByNode = ['SIGPIPE', 'SIGXFSZ'] as const
+
+/**
+ * What is left before execve: the parent-death signal again, which the kernel
+ * cleared with the change of user; umask, directory, signals and scheduling
+ * policy as any program expects them. Up to here init is a batch process, as
+ * the spawner is, so that it does not preempt the JavaScript that wakes it.
+ */
+export function readyStep(process: ProcessSpecification): InitStep {
+  return step(
+    'ready',
+    dieWithHost(),
+    call('umask', [named(`0${process.umask.toString(8)}`, process.umask)]),
+    ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
+    ...ignoredByNode.map(name =>
+      call('rt_sigaction', [
+        named(name, constants.signals[name]),
+        zeros(32, '{SIG_DFL}'),
+        0,
+        8, // sizeof(sigset_t) in the kernel
+      ]),
+    ),
+    call('rt_sigprocmask', [named('SIG_SETMASK', 2), zeros(8, '[]'), 0, 8]),
+    call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),
+  )
+}
+
+/**
+ * Runs the program. execve(2): `ENOENT` when it is nowhere in `PATH`, `EACCES`
+ * when it may not be executed, `ENOEXEC` when the kernel does not know what it
+ * is.
+ */
+export function execStep(process: ProcessSpecification): InitStep {
+  return step('exec', exec(process.paths, process.argv, process.env))
+}
+
+function zeros(size: number, text: string): Struct {
+  return { bytes: Buffer.alloc(size), text }
+}

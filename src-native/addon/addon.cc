@@ -1,0 +1,254 @@
+// JavaScript values to core calls, and nothing else. What each function takes
+// and gives is declared in lib/base/native.ts, its only caller.
+#include <errno.h>
+#include <fcntl.h>
+#include <napi.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "environment.h"
+#include "init_image.h"
+
+namespace cofferdam {
+namespace {
+
+// Shared by all environments, opened once, closed with the process.
+struct Process {
+  std::mutex mutex;
+  int init_fd = -1;
+  int null_fd = -1;
+  int sealed = 0;
+};
+
+Process& process() {
+  static Process* shared = new Process();
+  return *shared;
+}
+
+// The caller in TypeScript turns the two numbers into a typed error.
+Napi::Error system_error(Napi::Env env, uint32_t nr, long error) {
+  Napi::Error result = Napi::Error::New(env, "system call failed");
+  result.Set("nr", Napi::Number::New(env, nr));
+  result.Set("errno", Napi::Number::New(env, static_cast<double>(error)));
+  return result;
+}
+
+void open_process(Napi::Env env) {
+  std::lock_guard<std::mutex> lock(process().mutex);
+  if (process().null_fd < 0) {
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) throw system_error(env, __NR_openat, errno);
+    // Above the descriptors that a child overwrites before its execve.
+    process().null_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    close(fd);
+    if (process().null_fd < 0) throw system_error(env, __NR_fcntl, errno);
+  }
+  if (process().init_fd < 0) {
+    long fd = cf_init_open(init_image, init_image_size, &process().sealed);
+    if (fd < 0) throw system_error(env, __NR_memfd_create, -fd);
+    process().init_fd = static_cast<int>(fd);
+  }
+}
+
+Environment* environment(Napi::Env env) {
+  auto* existing = env.GetInstanceData<Environment*>();
+  if (*existing == nullptr) {
+    auto fresh = std::make_unique<Environment>(env);
+    int error = fresh->open();
+    if (error != 0) throw system_error(env, __NR_epoll_create1, error);
+    *existing = fresh.release();
+  }
+  return *existing;
+}
+
+Container* container_of(const Napi::CallbackInfo& info) {
+  Container* container = environment(info.Env())->find(info[0].As<Napi::Number>().Uint32Value());
+  if (container == nullptr || container->exited) throw system_error(info.Env(), 0, ESRCH);
+  return container;
+}
+
+// A copy of a plan, aligned as the core wants it. init checks its own plan;
+// only what runs in this process is checked in it.
+std::vector<uint64_t> copy_plan(const Napi::Value& value, uint64_t* size) {
+  auto bytes = value.As<Napi::Uint8Array>();
+  *size = bytes.ByteLength();
+  std::vector<uint64_t> plan((bytes.ByteLength() + 7) / 8);
+  memcpy(plan.data(), bytes.Data(), bytes.ByteLength());
+  return plan;
+}
+
+// listen(listener)
+void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
+
+// create(cloneFlags, hostPlan | null, plan, fds): id
+Napi::Value create(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  open_process(env);
+  auto job = std::make_unique<Job>();
+  job->environment = environment(env);
+  job->clone_flags = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  if (!info[1].IsNull()) {
+    uint64_t size;
+    job->host_plan = copy_plan(info[1], &size);
+    if (cf_check(job->host_plan.data(), size, CF_SIDE_HOST) < 0)
+      throw system_error(env, 0, EBADMSG);
+  }
+  job->plan = copy_plan(info[2], &job->plan_size);
+  auto fds = info[3].As<Napi::Array>();
+  for (uint32_t i = 0; i < fds.Length(); i++) {
+    int fd = fcntl(fds.Get(i).As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+      int error = errno;
+      close_fds(job->fds);
+      throw system_error(env, __NR_fcntl, error);
+    }
+    job->fds.push_back(fd);
+  }
+  job->init_fd = process().init_fd;
+  job->null_fd = process().null_fd;
+  Container* container = job->environment->add();
+  job->container = container;
+  int error = Spawner::instance().submit(job.get());
+  if (error != 0) {
+    close_fds(job->fds);
+    job->environment->remove(container);
+    throw system_error(env, __NR_clone3, error);
+  }
+  job.release();
+  return Napi::Number::New(env, container->id);
+}
+
+// proceed(id, fd): the answer to kWaiting and kMaking
+void proceed(const Napi::CallbackInfo& info) {
+  Container* container = container_of(info);
+  int fd = info[1].As<Napi::Number>().Int32Value();
+  cf_message message = {CF_MSG_CONTINUE, 0, 0, 0, 0, 0};
+  long result = cf_send(container->channel, &message, sizeof message, &fd, fd >= 0 ? 1 : 0, MSG_DONTWAIT);
+  if (result < 0) throw system_error(info.Env(), __NR_sendmsg, -result);
+}
+
+constexpr int kPipe = -1;
+constexpr int kIgnore = -2;
+
+// start(id, plan, stdin, stdout, stderr): the host's ends of the pipes
+Napi::Value start(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Container* container = container_of(info);
+  auto plan = info[1].As<Napi::Uint8Array>();
+  int send[3], ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
+  uint32_t nr = __NR_pipe2;
+  long status = 0;
+
+  for (int i = 0; i < 3 && status == 0; i++) {
+    send[i] = info[2 + i].As<Napi::Number>().Int32Value();
+    if (send[i] == kIgnore) send[i] = process().null_fd;
+    if (send[i] != kPipe) continue;
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) < 0) {
+      status = -errno;
+      break;
+    }
+    ours[i] = pair[i == 0 ? 1 : 0];
+    theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
+  }
+  if (status == 0)
+    status = cf_send_plan(container->channel, plan.Data(), plan.ByteLength(), send, 3, &nr);
+  for (int fd : theirs)
+    if (fd >= 0) close(fd);
+  if (status < 0) {
+    for (int fd : ours)
+      if (fd >= 0) close(fd);
+    throw system_error(env, nr, -status);
+  }
+  auto result = Napi::Array::New(env, 3);
+  for (uint32_t i = 0; i < 3; i++) result.Set(i, Napi::Number::New(env, ours[i]));
+  return result;
+}
+
+// signal(id, number)
+void signal(const Napi::CallbackInfo& info) {
+  Container* container = container_of(info);
+  int number = info[1].As<Napi::Number>().Int32Value();
+  int pidfd = container->pidfd;
+  if (pidfd < 0) throw system_error(info.Env(), 0, ESRCH);
+  int error = send_signal(pidfd, number);
+  if (error != 0) throw system_error(info.Env(), __NR_pidfd_send_signal, error);
+}
+
+// run(hostPlan): the descriptors in its slots, which are now the caller's
+Napi::Value run(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  uint64_t size;
+  auto plan = copy_plan(info[0], &size);
+  if (cf_check(plan.data(), size, CF_SIDE_HOST) < 0) throw system_error(env, 0, EBADMSG);
+  cf_machine machine;
+  cf_machine_init(&machine, -1);
+  machine.plan = reinterpret_cast<uint8_t*>(plan.data());
+  cf_message failure;
+  if (cf_run(&machine, &failure) != CF_DONE) {
+    cf_close_slots(&machine);
+    throw system_error(env, failure.nr, failure.error);
+  }
+  auto result = Napi::Array::New(env);
+  for (int fd : machine.slots)
+    if (fd >= 0) result.Set(result.Length(), Napi::Number::New(env, fd));
+  return result;
+}
+
+// check(plan, host): does the core accept it?
+Napi::Value check(const Napi::CallbackInfo& info) {
+  uint64_t size;
+  auto plan = copy_plan(info[0], &size);
+  auto side = info[1].As<Napi::Boolean>().Value() ? CF_SIDE_HOST : CF_SIDE_INIT;
+  return Napi::Boolean::New(info.Env(), cf_check(plan.data(), size, side) == 0);
+}
+
+// useInit(bytes): tests put a build of init in place that can be made to fail
+void use_init(const Napi::CallbackInfo& info) {
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  open_process(info.Env());
+  int sealed;
+  long fd = cf_init_open(bytes.Data(), bytes.ByteLength(), &sealed);
+  if (fd < 0) throw system_error(info.Env(), __NR_memfd_create, -fd);
+  std::lock_guard<std::mutex> lock(process().mutex);
+  close(process().init_fd);
+  process().init_fd = static_cast<int>(fd);
+}
+
+// facts(): what TypeScript has to know of this build and this machine
+Napi::Value facts(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  open_process(env);
+  auto syscalls = Napi::Object::New(env);
+#define X(name) syscalls.Set(#name, Napi::Number::New(env, __NR_##name));
+  CF_SYSCALL_NAMES(X)
+#undef X
+  auto result = Napi::Object::New(env);
+  result.Set("syscalls", syscalls);
+  result.Set("initSize", Napi::Number::New(env, static_cast<double>(init_image_size)));
+  result.Set("initSealed", Napi::Boolean::New(env, process().sealed != 0));
+  return result;
+}
+
+Napi::Object load(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData<Environment*>(new Environment*(nullptr));
+  const std::pair<const char*, napi_value> functions[] = {
+      {"listen", Napi::Function::New(env, listen)},   {"create", Napi::Function::New(env, create)},
+      {"proceed", Napi::Function::New(env, proceed)}, {"start", Napi::Function::New(env, start)},
+      {"run", Napi::Function::New(env, run)},
+      {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
+      {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},
+  };
+  for (const auto& [name, function] : functions) exports.Set(name, Napi::Value(env, function));
+  return exports;
+}
+
+}  // namespace
+}  // namespace cofferdam
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return cofferdam::load(env, exports); }
+
+NODE_API_MODULE(cofferdam, Init)

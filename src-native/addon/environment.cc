@@ -1,0 +1,285 @@
+#include "environment.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cofferdam {
+
+namespace {
+
+// epoll_data of a container's pidfd is its address plus one; of its channel,
+// the address; of the eventfd, 0.
+constexpr uintptr_t kPidfdTag = 1;
+
+void watch(int epoll, int fd, uintptr_t data) {
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.u64 = data;
+  epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+// ioctl_pidfd(2), since Linux 6.13; exit codes since 6.15. Declared here since
+// the headers of the build machine may be older.
+struct PidfdInfo {
+  uint64_t mask;
+  uint64_t cgroup_id;
+  uint32_t ids[11];
+  int32_t exit_code;
+};
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
+constexpr uint64_t kPidfdInfoExit = 1 << 3;
+
+}  // namespace
+
+int send_signal(int pidfd, int number) {
+  return syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) < 0 ? errno : 0;
+}
+
+std::pair<int, int> reap(int pidfd) {
+  siginfo_t info = {};
+  int result;
+  do {
+    result = waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED);
+  } while (result < 0 && errno == EINTR);
+  if (result == 0)
+    return info.si_code == CLD_EXITED ? std::make_pair(info.si_status, 0)
+                                      : std::make_pair(-1, info.si_status);
+  // Somebody set SIGCHLD to be ignored, so that the kernel reaped the process
+  // itself. Newer kernels still tell.
+  PidfdInfo last = {};
+  last.mask = kPidfdInfoExit;
+  if (ioctl(pidfd, kPidfdGetInfo, &last) == 0 && (last.mask & kPidfdInfoExit) != 0) {
+    if (WIFEXITED(last.exit_code)) return {WEXITSTATUS(last.exit_code), 0};
+    return {-1, WTERMSIG(last.exit_code)};
+  }
+  return {-1, 0};
+}
+
+int Environment::open() {
+  uv_loop_t* loop;
+  if (napi_get_uv_event_loop(env_, &loop) != napi_ok) return EINVAL;
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) return errno;
+  event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event_ < 0) {
+    int error = errno;
+    close(epoll_);
+    return error;
+  }
+  watch(epoll_, event_, 0);
+  uv_poll_init(loop, &poll_, epoll_);
+  poll_.data = this;
+  uv_poll_start(&poll_, UV_READABLE, on_poll);
+  uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  napi_add_async_cleanup_hook(env_, on_cleanup, this, &cleanup_);
+  return 0;
+}
+
+void Environment::set_listener(napi_value listener) {
+  if (listener_ != nullptr) napi_delete_reference(env_, listener_);
+  napi_create_reference(env_, listener, 1, &listener_);
+}
+
+// An environment with a container keeps its event loop alive, as one with a
+// child process does.
+Container* Environment::add() {
+  auto container = std::make_unique<Container>();
+  Container* result = container.get();
+  result->id = next_id_++;
+  if (containers_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+  containers_.emplace(result->id, std::move(container));
+  return result;
+}
+
+void Environment::remove(Container* container) {
+  auto entry = containers_.find(container->id);
+  close_channel(container);
+  if (container->pidfd >= 0) close(container->pidfd);
+  container->pidfd = -1;
+  close_fds(container->held);
+  ended_.push_back(std::move(entry->second));
+  containers_.erase(entry);
+  if (containers_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+}
+
+Container* Environment::find(uint32_t id) {
+  auto entry = containers_.find(id);
+  return entry == containers_.end() ? nullptr : entry->second.get();
+}
+
+void Environment::spawned(Container* container) {
+  int pidfd = container->pidfd;
+  uintptr_t data = reinterpret_cast<uintptr_t>(container);
+  // With the first of these the environment's thread may already act on it.
+  watch(epoll_, container->channel, data);
+  watch(epoll_, pidfd, data + kPidfdTag);
+}
+
+void Environment::spawn_failed(Container* container, const cf_message& failure) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    failures_.emplace_back(container, failure);
+  }
+  uint64_t one = 1;
+  if (write(event_, &one, sizeof one) < 0) return;  // only when it is full, and then readable
+}
+
+void Environment::report_spawn_failures() {
+  std::vector<std::pair<Container*, cf_message>> failures;
+  uint64_t count;
+  if (read(event_, &count, sizeof count) < 0) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    failures.swap(failures_);
+  }
+  for (auto& [container, failure] : failures) {
+    Container* gone = container;
+    remove(gone);
+    emit(gone, Event::kSpawnFailed, failure.step, failure.op, failure.nr, failure.error);
+  }
+}
+
+void Environment::on_poll(uv_poll_t* handle, int, int) {
+  static_cast<Environment*>(handle->data)->dispatch();
+}
+
+void Environment::dispatch() {
+  epoll_event events[64];
+  int count;
+  do {
+    count = epoll_wait(epoll_, events, 64, 0);
+    for (int i = 0; i < count; i++) {
+      uintptr_t data = events[i].data.u64;
+      auto* container = reinterpret_cast<Container*>(data & ~kPidfdTag);
+      if (container == nullptr) report_spawn_failures();
+      else if (container->exited) continue;  // ended earlier in this batch
+      else if (data & kPidfdTag) read_exit(container);
+      else read_channel(container);
+    }
+    ended_.clear();
+  } while (count == 64);
+}
+
+// What comes through here is written by a process that has already touched a
+// hostile file system, so it is checked as if that process were hostile too.
+void Environment::read_channel(Container* container) {
+  while (container->channel >= 0) {
+    cf_message message;
+    int fds[CF_MAX_FDS];
+    unsigned fd_count;
+    long size =
+        cf_receive(container->channel, &message, sizeof message, fds, &fd_count, MSG_DONTWAIT);
+    if (size == -EAGAIN) return;
+    for (unsigned i = 1; i < fd_count; i++) close(fds[i]);
+    int fd = fd_count > 0 ? fds[0] : -1;
+    if (size != sizeof message) {
+      if (fd >= 0) close(fd);
+      bool closed = size == 0 || size == -ECONNRESET;
+      bool started = closed && container->executing && !container->failed;
+      close_channel(container);
+      // Garbage is no message: whoever sent it does not go on.
+      if (!closed) send_signal(container->pidfd, SIGKILL);
+      if (started) emit(container, Event::kStarted, container->pid);
+      return;
+    }
+    handle_message(container, message, fd);
+  }
+}
+
+void Environment::handle_message(Container* container, const cf_message& message, int fd) {
+  if (fd >= 0 && message.type != CF_MSG_WAITING) {
+    close(fd);
+    fd = -1;
+  }
+  switch (message.type) {
+    case CF_MSG_PARKED: return emit(container, Event::kParked, container->pid);
+    case CF_MSG_EXECUTING: container->executing = true; return;
+    case CF_MSG_FAILED:
+      container->failed = true;
+      return emit(container, Event::kFailed, message.step, message.op, message.nr, message.error);
+    case CF_MSG_OMITTED:
+      return emit(container, Event::kOmitted, message.step, message.op, message.nr, message.error);
+    case CF_MSG_WAITING: return emit(container, Event::kWaiting, message.value, fd, container->pid);
+    case CF_MSG_MAKING: return emit(container, Event::kMaking, message.op);
+    default: return;
+  }
+}
+
+void Environment::read_exit(Container* container) {
+  read_channel(container);  // what it said before it ended comes first
+  if (container->exited) return;
+  container->exited = true;
+  auto [code, signal] = reap(container->pidfd);
+  remove(container);
+  emit(container, Event::kExited, code, signal);
+}
+
+void Environment::close_channel(Container* container) {
+  if (container->channel >= 0) close(container->channel);
+  container->channel = -1;
+}
+
+void Environment::emit(const Container* container, Event event, int64_t a, int64_t b, int64_t c,
+                       int64_t d) {
+  if (listener_ == nullptr) return;
+  napi_handle_scope scope;
+  napi_open_handle_scope(env_, &scope);
+  napi_value listener, global, argv[6];
+  napi_get_reference_value(env_, listener_, &listener);
+  napi_get_global(env_, &global);
+  napi_create_uint32(env_, container->id, &argv[0]);
+  napi_create_uint32(env_, static_cast<uint32_t>(event), &argv[1]);
+  const int64_t values[] = {a, b, c, d};
+  for (int i = 0; i < 4; i++) napi_create_int64(env_, values[i], &argv[2 + i]);
+  // An exception in the listener becomes an uncaught exception, as in any
+  // other event handler.
+  if (napi_make_callback(env_, nullptr, global, listener, 6, argv, nullptr) ==
+      napi_pending_exception) {
+    napi_value error;
+    napi_get_and_clear_last_exception(env_, &error);
+    napi_fatal_exception(env_, error);
+  }
+  napi_close_handle_scope(env_, scope);
+}
+
+// The environment goes, and its containers with it: nobody could reach them
+// any more. Others' containers live on.
+void Environment::destroy_containers() {
+  Spawner::instance().forget(this);
+  for (auto& entry : containers_)
+    if (entry.second->pidfd >= 0) send_signal(entry.second->pidfd, SIGKILL);
+  for (auto& entry : containers_) {
+    Container* container = entry.second.get();
+    if (container->pidfd >= 0) {
+      reap(container->pidfd);
+      close(container->pidfd);
+    }
+    close_channel(container);
+    close_fds(container->held);
+  }
+  containers_.clear();
+}
+
+void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) {
+  auto* environment = static_cast<Environment*>(self);
+  environment->cleanup_ = handle;
+  environment->destroy_containers();
+  uv_poll_stop(&environment->poll_);
+  uv_close(reinterpret_cast<uv_handle_t*>(&environment->poll_), [](uv_handle_t* closed) {
+    auto* gone = static_cast<Environment*>(closed->data);
+    close(gone->epoll_);
+    close(gone->event_);
+    napi_remove_async_cleanup_hook(gone->cleanup_);
+    delete gone;
+  });
+}
+
+}  // namespace cofferdam

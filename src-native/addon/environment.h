@@ -1,0 +1,79 @@
+// What one JavaScript environment (the main thread, or a worker) owns: its
+// containers, and one epoll descriptor through which its event loop hears of
+// them. Instance data of the addon, so that workers don't share it.
+#pragma once
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "spawner.h"
+
+namespace cofferdam {
+
+// Told to JavaScript as (container, event, a, b, c, d). lib/base/native.ts
+// has the same list.
+enum class Event : uint32_t {
+  kParked = 1,       // a: pid
+  kFailed = 2,       // a: step, b: operation, c: system call, d: errno
+  kOmitted = 3,      // likewise
+  kWaiting = 4,      // a: waiting point, b: descriptor or -1, c: pid
+  kMaking = 5,       // a: operation
+  kStarted = 6,      // a: pid
+  kExited = 7,       // a: exit code or -1, b: signal or 0
+  kSpawnFailed = 8,  // as kFailed; there is no process, and no kExited follows
+};
+
+class Environment {
+ public:
+  explicit Environment(napi_env env) : env_(env) {}
+  // 0, or an errno value.
+  int open();
+
+  void set_listener(napi_value listener);
+  Container* add();
+  void remove(Container* container);
+  Container* find(uint32_t id);
+
+  // Called on the spawner's thread.
+  void spawned(Container* container);
+  void spawn_failed(Container* container, const cf_message& failure);
+
+ private:
+  static void on_poll(uv_poll_t* handle, int status, int events);
+  static void on_cleanup(napi_async_cleanup_hook_handle handle, void* self);
+  void dispatch();
+  void read_channel(Container* container);
+  void handle_message(Container* container, const cf_message& message, int fd);
+  void read_exit(Container* container);
+  void report_spawn_failures();
+  void emit(const Container* container, Event event, int64_t a = 0, int64_t b = 0, int64_t c = 0,
+            int64_t d = 0);
+  void close_channel(Container* container);
+  void destroy_containers();
+
+  napi_env env_;
+  napi_ref listener_ = nullptr;
+  napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  uv_poll_t poll_ = {};
+  int epoll_ = -1;
+  int event_ = -1;  // eventfd: the spawner has a failure to report
+  uint32_t next_id_ = 1;
+  std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
+  std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way
+
+  std::mutex mutex_;
+  std::vector<std::pair<Container*, cf_message>> failures_;
+};
+
+// 0, or an errno value. pidfd_send_signal(2)
+int send_signal(int pidfd, int number);
+// How a process ended: exit code or -1, signal or 0. Reaps it.
+std::pair<int, int> reap(int pidfd);
+
+}  // namespace cofferdam

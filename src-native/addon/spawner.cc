@@ -1,0 +1,116 @@
+#include "spawner.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "environment.h"
+
+namespace cofferdam {
+
+void close_fds(std::vector<int>& fds) {
+  for (int fd : fds) close(fd);
+  fds.clear();
+}
+
+// Never destroyed: the thread outlives every static destructor's turn.
+Spawner& Spawner::instance() {
+  static Spawner* spawner = new Spawner();
+  return *spawner;
+}
+
+int Spawner::start() {
+  // A signal handler of Node must not run on this thread, least of all while
+  // a child borrows its stack.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_t thread;
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&thread, nullptr, entry, this);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) return error;
+  pthread_detach(thread);
+  started_ = true;
+  return 0;
+}
+
+int Spawner::submit(Job* job) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!started_) {
+    int error = start();
+    if (error != 0) return error;
+  }
+  queue_.push_back(job);
+  pthread_cond_signal(&wake_);
+  return 0;
+}
+
+void Spawner::forget(Environment* environment) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  std::vector<Job*> kept;
+  for (Job* job : queue_) {
+    if (job->environment != environment) {
+      kept.push_back(job);
+      continue;
+    }
+    close_fds(job->fds);
+    delete job;
+  }
+  queue_.swap(kept);
+  while (busy_with_ == environment) pthread_cond_wait(&idle_, mutex_.native_handle());
+}
+
+void* Spawner::entry(void* self) {
+  pthread_setname_np(pthread_self(), "cofferdam");
+  // As a batch thread it does not preempt the JavaScript thread that has just
+  // woken it. init, which inherits this, goes back to SCHED_OTHER in its plan.
+  sched_param param = {};
+  sched_setscheduler(0, SCHED_BATCH, &param);
+  static_cast<Spawner*>(self)->run();
+  return nullptr;
+}
+
+void Spawner::run() {
+  for (;;) {
+    std::unique_ptr<Job> job;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      busy_with_ = nullptr;
+      pthread_cond_broadcast(&idle_);
+      while (queue_.empty()) pthread_cond_wait(&wake_, mutex_.native_handle());
+      job.reset(queue_.front());
+      queue_.erase(queue_.begin());
+      busy_with_ = job->environment;
+    }
+
+    cf_spawn_request request = {};
+    request.host_plan =
+        job->host_plan.empty() ? nullptr : reinterpret_cast<uint8_t*>(job->host_plan.data());
+    request.plan = reinterpret_cast<const uint8_t*>(job->plan.data());
+    request.plan_size = job->plan_size;
+    request.fds = job->fds.data();
+    request.fd_count = static_cast<unsigned>(job->fds.size());
+    request.clone_flags = job->clone_flags;
+    request.init_fd = job->init_fd;
+    request.null_fd = job->null_fd;
+    cf_spawn_result result;
+    int status = cf_spawn(&request, &result);
+    close_fds(job->fds);
+
+    Container* container = job->container;
+    if (status == 0) {
+      container->pid = result.pid;
+      container->pidfd = result.pidfd;
+      container->channel = result.channel;
+      container->held.assign(result.held, result.held + result.held_count);
+      job->environment->spawned(container);
+    } else {
+      job->environment->spawn_failed(container, result.failure);
+    }
+  }
+}
+
+}  // namespace cofferdam

@@ -1,0 +1,77 @@
+// The one thread that starts containers, for all environments of the process.
+//
+// It is a thread of its own because clone3 suspends its caller until the
+// child's execve, and it lives as long as the process because the kernel sends
+// the parent-death signal of a child when the *thread* that made it ends
+// (prctl(2), PR_SET_PDEATHSIG): a worker may come and go.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+extern "C" {
+#include "../core/spawn.h"
+}
+
+namespace cofferdam {
+
+class Environment;
+
+// A container as the native side sees it. Made by its environment's thread,
+// filled in by the spawner before its descriptors enter the epoll set, and
+// from then on touched by the environment's thread alone.
+struct Container {
+  uint32_t id = 0;
+  int pid = 0;
+  std::atomic<int> pidfd{-1};  // -1 while there is no process yet
+  int channel = -1;
+  std::vector<int> held;  // descriptors that live as long as the container
+  bool executing = false;
+  bool failed = false;
+  bool exited = false;
+};
+
+struct Job {
+  Environment* environment = nullptr;
+  Container* container = nullptr;
+  std::vector<uint64_t> host_plan;  // uint64_t for its alignment
+  std::vector<uint64_t> plan;
+  uint64_t plan_size = 0;
+  std::vector<int> fds;  // owned: closed when the job is done
+  uint64_t clone_flags = 0;
+  int init_fd = -1;
+  int null_fd = -1;
+};
+
+class Spawner {
+ public:
+  static Spawner& instance();
+
+  // Takes ownership of the job. Starts the thread on first use.
+  // Returns 0 or an errno value, and then the job is untouched.
+  int submit(Job* job);
+  // Drops what waits for this environment, and returns when nothing of it is
+  // under way any more. The dropped jobs' containers never had a process.
+  void forget(Environment* environment);
+
+ private:
+  Spawner() = default;
+  int start();
+  void run();
+  static void* entry(void* self);
+
+  std::mutex mutex_;
+  pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER;
+  pthread_cond_t idle_ = PTHREAD_COND_INITIALIZER;
+  std::vector<Job*> queue_;
+  Environment* busy_with_ = nullptr;
+  bool started_ = false;
+};
+
+void close_fds(std::vector<int>& fds);
+
+}  // namespace cofferdam

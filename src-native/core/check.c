@@ -1,0 +1,130 @@
+/*
+ * Proves a plan sound before anything of it is carried out: each argument's
+ * kind is one that the operation takes, each offset lies inside the plan,
+ * each string ends inside it, each slot exists. What is not understood is
+ * refused, so that a plan of a later version can't be half understood.
+ */
+#include <errno.h>
+
+#include "core.h"
+
+/* lib/plan/encode.ts writes these layouts. */
+_Static_assert(sizeof(struct cf_header) == 24, "header layout");
+_Static_assert(sizeof(struct cf_op) == 80, "operation layout");
+_Static_assert(sizeof(struct cf_message) == 24, "message layout");
+
+struct view {
+  const uint8_t *bytes;
+  uint64_t size;
+};
+
+static int string_ok(const struct view *view, uint64_t offset) {
+  if (offset < sizeof(struct cf_header)) return 0;
+  for (; offset < view->size; offset++)
+    if (view->bytes[offset] == 0) return 1;
+  return 0;
+}
+
+static int bytes_ok(const struct view *view, uint64_t arg) {
+  uint64_t offset = arg & 0xffffffff, length = arg >> 32;
+  return offset >= sizeof(struct cf_header) && offset <= view->size &&
+         length <= view->size - offset;
+}
+
+static int vector_ok(const struct view *view, uint64_t arg) {
+  uint64_t offset = arg & 0xffffffff, count = arg >> 32;
+  if (offset % 8 != 0 || count == 0 || count > CF_MAX_PLAN / 8) return 0;
+  if (!bytes_ok(view, offset | ((count + 1) * 8) << 32)) return 0;
+  const uint64_t *strings = (const uint64_t *)(view->bytes + offset);
+  for (uint64_t i = 0; i < count; i++)
+    if (!string_ok(view, strings[i])) return 0;
+  return strings[count] == 0;
+}
+
+static int arg_ok(const struct view *view, unsigned kind, uint64_t arg) {
+  switch (kind) {
+  case CF_ARG_VALUE: return 1;
+  case CF_ARG_STRING: return string_ok(view, arg);
+  case CF_ARG_BYTES: return bytes_ok(view, arg);
+  case CF_ARG_SLOT: return arg < CF_SLOTS;
+  case CF_ARG_VECTOR: return vector_ok(view, arg);
+  default: return 0;
+  }
+}
+
+/*
+ * The host's side runs on a thread of the Node process, so it may only make
+ * calls whose effect is confined to the descriptors they return or name:
+ * nothing that changes the process (chdir, umask, setns, prctl, ...).
+ */
+static int host_may(uint32_t nr) {
+  switch (nr) {
+  case __NR_flock:
+  case __NR_mkdirat:
+  case __NR_openat:
+  case __NR_openat2:
+  case __NR_pidfd_open:
+  case __NR_unlinkat:
+  case __NR_write: return 1;
+  default: return 0;
+  }
+}
+
+/* One letter an argument: v value, s string, b bytes, d slot, a vector. */
+static int kinds_are(const struct cf_op *op, const char *letters) {
+  static const char letter_of[] = {'v', 's', 'b', 'd', 'a'};
+  unsigned i = 0;
+  for (; letters[i] != 0; i++)
+    if (i >= op->nargs || letter_of[op->kinds[i]] != letters[i]) return 0;
+  return i == op->nargs;
+}
+
+static int op_ok(const struct cf_op *op, enum cf_side side) {
+  if (side == CF_SIDE_HOST)
+    return op->code == CF_OP_SYSCALL && host_may(op->nr);
+  if (op->code != CF_OP_SYSCALL && op->nr != 0) return 0;
+  switch (op->code) {
+  case CF_OP_SYSCALL:
+    for (unsigned i = 0; i < op->nargs; i++)
+      if (op->kinds[i] == CF_ARG_VECTOR) return 0;
+    return 1;
+  case CF_OP_TARGET: return kinds_are(op, "dsv") && op->result != CF_NO_SLOT;
+  case CF_OP_MASK: return kinds_are(op, "dsdd");
+  case CF_OP_WAIT: return kinds_are(op, "v") || kinds_are(op, "vd");
+  case CF_OP_PARK: return kinds_are(op, "");
+  case CF_OP_BOUNDING: return kinds_are(op, "v");
+  case CF_OP_EXEC: return kinds_are(op, "aaa");
+  default: return 0;
+  }
+}
+
+int cf_check(const void *plan, uint64_t size, enum cf_side side) {
+  const struct cf_header *header = plan;
+  struct view view = {plan, size};
+
+  if ((uintptr_t)plan % 8 != 0 || size < sizeof *header || size > CF_MAX_PLAN ||
+      header->magic != CF_WIRE_MAGIC || header->version != CF_WIRE_VERSION ||
+      header->size != size || header->op_count > CF_MAX_OPS ||
+      header->op_count > (size - sizeof *header) / sizeof(struct cf_op))
+    return -EBADMSG;
+#if !defined(CF_FAULTS)
+  if (header->fault_at != 0 || header->fault_errno != 0) return -EBADMSG;
+#endif
+
+  const struct cf_op *ops = (const struct cf_op *)(header + 1);
+  for (uint32_t i = 0; i < header->op_count; i++) {
+    const struct cf_op *op = &ops[i];
+    if (op->nargs > CF_ARGS || (op->flags & ~CF_OP_OPTIONAL) != 0 ||
+        (op->result != CF_NO_SLOT && op->result >= CF_SLOTS) ||
+        op->skip > header->op_count - i - 1 || op->reserved[0] != 0 ||
+        op->reserved[1] != 0)
+      return -EBADMSG;
+    for (unsigned a = 0; a < CF_ARGS; a++) {
+      if (a >= op->nargs ? op->kinds[a] != 0 || op->args[a] != 0
+                         : !arg_ok(&view, op->kinds[a], op->args[a]))
+        return -EBADMSG;
+    }
+    if (!op_ok(op, side)) return -EBADMSG;
+  }
+  return 0;
+}

@@ -1,0 +1,65 @@
+/*
+ * The core: carries out a plan, one system call after the other, and says
+ * exactly which one failed. It knows no container: all policy is in the plan.
+ *
+ * The same files are compiled into init (freestanding, no C library) and into
+ * the addon, which uses them for the host's side of a plan.
+ */
+#ifndef COFFERDAM_CORE_H
+#define COFFERDAM_CORE_H
+
+#include "syscall.h"
+#include "wire.h"
+
+/* Which side a plan is for: the host's may do far less (see check.c). */
+enum cf_side { CF_SIDE_HOST, CF_SIDE_INIT };
+
+struct cf_machine {
+  uint8_t *plan;       /* checked, 8-byte aligned and writable */
+  int channel;         /* socket to the other side, or -1 */
+  int slots[CF_SLOTS]; /* descriptors, or -1 */
+  uint8_t mask_placed; /* MASK: the empty directory has been mounted */
+};
+
+enum cf_outcome { CF_DONE, CF_PARKED, CF_FAILED };
+
+/* check.c: 0 when every reference of the plan is sound, else -EBADMSG. */
+int cf_check(const void *plan, uint64_t size, enum cf_side side);
+
+/* run.c */
+void cf_machine_init(struct cf_machine *machine, int channel);
+void cf_close_slots(struct cf_machine *machine);
+void cf_set_slot(struct cf_machine *machine, unsigned slot, int fd);
+/* On CF_FAILED, *failure says where; on any other outcome it is untouched. */
+enum cf_outcome cf_run(struct cf_machine *machine, struct cf_message *failure);
+
+/*
+ * operations.c: the operations that are more than one system call. Each
+ * returns >= 0 or -errno, and then *nr is the call that failed.
+ */
+struct cf_context {
+  struct cf_machine *machine;
+  const struct cf_op *op;
+  uint32_t index; /* of the operation */
+  long args[CF_ARGS];
+};
+long cf_do_target(struct cf_context *context, uint32_t *nr);
+long cf_do_mask(struct cf_context *context, uint32_t *nr);
+long cf_do_wait(struct cf_context *context, uint32_t *nr);
+long cf_do_bounding(struct cf_context *context, uint32_t *nr);
+long cf_do_exec(struct cf_context *context, uint32_t *nr);
+
+/* channel.c: both return >= 0 or -errno. */
+long cf_send(int channel, const void *bytes, uint64_t size, const int *fds,
+             unsigned fd_count, int flags);
+/*
+ * Receives one packet of at most `size` bytes and up to CF_MAX_FDS descriptors
+ * (close-on-exec), whose number goes to *fd_count. The result is the packet's
+ * size; 0 means that the other side is gone. A packet that is larger than
+ * `size` or carried too many descriptors is -EBADMSG, and its descriptors are
+ * closed.
+ */
+long cf_receive(int channel, void *bytes, uint64_t size, int *fds,
+                unsigned *fd_count, int flags);
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * System calls that a plan can name. The addon hands the list to TypeScript
+ * with this architecture's numbers; any other call can be given by number.
+ * Alphabetical. `scripts/generate-wire.mjs` takes the names from here.
+ */
+#ifndef COFFERDAM_SYSCALL_NAMES_H
+#define COFFERDAM_SYSCALL_NAMES_H
+
+#include <asm/unistd.h>
+
+/*
+ * Since Linux 5.1 all architectures number new system calls alike, so these
+ * are right wherever the kernel headers are older than the kernel.
+ */
+#ifndef __NR_open_tree
+#define __NR_open_tree 428
+#define __NR_move_mount 429
+#define __NR_fsopen 430
+#define __NR_fsconfig 431
+#define __NR_fsmount 432
+#endif
+#ifndef __NR_pidfd_open
+#define __NR_pidfd_open 434
+#endif
+#ifndef __NR_clone3
+#define __NR_clone3 435
+#endif
+#ifndef __NR_close_range
+#define __NR_close_range 436
+#endif
+#ifndef __NR_openat2
+#define __NR_openat2 437
+#endif
+#ifndef __NR_mount_setattr
+#define __NR_mount_setattr 442
+#endif
+
+#define CF_SYSCALL_NAMES(X)                                                    \
+  X(bind)                                                                      \
+  X(capset)                                                                    \
+  X(chdir)                                                                     \
+  X(chroot)                                                                    \
+  X(clone3)                                                                    \
+  X(close)                                                                     \
+  X(close_range)                                                               \
+  X(connect)                                                                   \
+  X(dup3)                                                                      \
+  X(epoll_create1)                                                             \
+  X(execve)                                                                    \
+  X(execveat)                                                                  \
+  X(exit_group)                                                                \
+  X(fchdir)                                                                    \
+  X(fchmod)                                                                    \
+  X(fchmodat)                                                                  \
+  X(fchown)                                                                    \
+  X(fchownat)                                                                  \
+  X(fcntl)                                                                     \
+  X(flock)                                                                     \
+  X(fsconfig)                                                                  \
+  X(fsmount)                                                                   \
+  X(fsopen)                                                                    \
+  X(ftruncate)                                                                 \
+  X(getpid)                                                                    \
+  X(ioctl)                                                                     \
+  X(keyctl)                                                                    \
+  X(linkat)                                                                    \
+  X(lseek)                                                                     \
+  X(memfd_create)                                                              \
+  X(mkdirat)                                                                   \
+  X(mknodat)                                                                   \
+  X(mmap)                                                                      \
+  X(mount)                                                                     \
+  X(mount_setattr)                                                             \
+  X(move_mount)                                                                \
+  X(mprotect)                                                                  \
+  X(munmap)                                                                    \
+  X(nanosleep)                                                                 \
+  X(open_tree)                                                                 \
+  X(openat)                                                                    \
+  X(openat2)                                                                   \
+  X(personality)                                                               \
+  X(pidfd_open)                                                                \
+  X(pidfd_send_signal)                                                         \
+  X(pipe2)                                                                     \
+  X(pivot_root)                                                                \
+  X(ppoll)                                                                     \
+  X(prctl)                                                                     \
+  X(prlimit64)                                                                 \
+  X(read)                                                                      \
+  X(readlinkat)                                                                \
+  X(recvfrom)                                                                  \
+  X(recvmsg)                                                                   \
+  X(renameat2)                                                                 \
+  X(rt_sigaction)                                                              \
+  X(rt_sigprocmask)                                                            \
+  X(sched_setaffinity)                                                         \
+  X(sched_setscheduler)                                                        \
+  X(sendmsg)                                                                   \
+  X(setdomainname)                                                             \
+  X(setgroups)                                                                 \
+  X(sethostname)                                                               \
+  X(setns)                                                                     \
+  X(setpriority)                                                               \
+  X(setresgid)                                                                 \
+  X(setresuid)                                                                 \
+  X(setsid)                                                                    \
+  X(socket)                                                                    \
+  X(socketpair)                                                                \
+  X(statx)                                                                     \
+  X(symlinkat)                                                                 \
+  X(umask)                                                                     \
+  X(umount2)                                                                   \
+  X(unlinkat)                                                                  \
+  X(unshare)                                                                   \
+  X(waitid)                                                                    \
+  X(write)
+
+#endif
