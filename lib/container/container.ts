@@ -132,7 +132,8 @@ export class Box implements AsyncDisposable {
     try {
       const plan = this.#prepareStart(argv, options, stdio.pipes)
       const bytes = fill(plan, { hostname: this.#hostname() })
-      const [stdin, stdout, stderr] = native().start(this.#handle, bytes, ...stdio.fds)
+      const waits = plan.points.length > 0
+      const [stdin, stdout, stderr] = native().start(this.#handle, bytes, waits, ...stdio.fds)
       this.#plan = plan
       this.#status = 'starting'
       const exited = new Promise<Exit>(resolve => {

@@ -133,7 +133,7 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, stdin, stdout, stderr): the host's ends of the pipes
+// start(id, plan, waits, stdin, stdout, stderr): the host's ends of the pipes
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
@@ -143,7 +143,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   long status = 0;
 
   for (int i = 0; i < 3 && status == 0; i++) {
-    send[i] = info[2 + i].As<Napi::Number>().Int32Value();
+    send[i] = info[3 + i].As<Napi::Number>().Int32Value();
     if (send[i] == kIgnore) send[i] = process().null_fd;
     if (send[i] != kPipe) continue;
     int pair[2];
@@ -154,6 +154,8 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
   }
+  if (status == 0 && !info[2].As<Napi::Boolean>().Value())
+    environment(env)->expect_end_only(container);
   if (status == 0)
     status = cf_send_plan(container->channel, plan.Data(), plan.ByteLength(), send, 3, &nr);
   for (int fd : theirs)

@@ -19,11 +19,11 @@ namespace {
 // the address; of the eventfd, 0.
 constexpr uintptr_t kPidfdTag = 1;
 
-void watch(int epoll, int fd, uintptr_t data) {
+void watch(int epoll, int operation, int fd, uintptr_t data, uint32_t events) {
   epoll_event event = {};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.u64 = data;
-  epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+  epoll_ctl(epoll, operation, fd, &event);
 }
 
 // ioctl_pidfd(2), since Linux 6.13; exit codes since 6.15. Declared here since
@@ -74,7 +74,7 @@ int Environment::open() {
     close(epoll_);
     return error;
   }
-  watch(epoll_, event_, 0);
+  watch(epoll_, EPOLL_CTL_ADD, event_, 0, EPOLLIN);
   uv_poll_init(loop, &poll_, epoll_);
   poll_.data = this;
   uv_poll_start(&poll_, UV_READABLE, on_poll);
@@ -102,7 +102,7 @@ Container* Environment::add() {
 void Environment::remove(Container* container) {
   auto entry = containers_.find(container->id);
   close_channel(container);
-  if (container->pidfd >= 0) close(container->pidfd);
+  if (container->pidfd >= 0) unwatch_and_close(container->pidfd);
   container->pidfd = -1;
   close_fds(container->held);
   ended_.push_back(std::move(entry->second));
@@ -119,8 +119,12 @@ void Environment::spawned(Container* container) {
   int pidfd = container->pidfd;
   uintptr_t data = reinterpret_cast<uintptr_t>(container);
   // With the first of these the environment's thread may already act on it.
-  watch(epoll_, container->channel, data);
-  watch(epoll_, pidfd, data + kPidfdTag);
+  watch(epoll_, EPOLL_CTL_ADD, container->channel, data, EPOLLIN);
+  watch(epoll_, EPOLL_CTL_ADD, pidfd, data + kPidfdTag, EPOLLIN);
+}
+
+void Environment::expect_end_only(Container* container) {
+  watch(epoll_, EPOLL_CTL_MOD, container->channel, reinterpret_cast<uintptr_t>(container), 0);
 }
 
 void Environment::spawn_failed(Container* container, const cf_message& failure) {
@@ -223,8 +227,16 @@ void Environment::read_exit(Container* container) {
 }
 
 void Environment::close_channel(Container* container) {
-  if (container->channel >= 0) close(container->channel);
+  if (container->channel >= 0) unwatch_and_close(container->channel);
   container->channel = -1;
+}
+
+// Closing alone would not do: until its execve, the child of a spawn that is
+// under way holds a copy of every descriptor, and with it the entry in the
+// epoll set, which would go on to report for a container that is gone.
+void Environment::unwatch_and_close(int fd) {
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  close(fd);
 }
 
 void Environment::emit(const Container* container, Event event, int64_t a, int64_t b, int64_t c,
@@ -260,7 +272,7 @@ void Environment::destroy_containers() {
     Container* container = entry.second.get();
     if (container->pidfd >= 0) {
       reap(container->pidfd);
-      close(container->pidfd);
+      unwatch_and_close(container->pidfd);
     }
     close_channel(container);
     close_fds(container->held);

@@ -40,6 +40,10 @@ class Environment {
   void remove(Container* container);
   Container* find(uint32_t id);
 
+  // What a container says is read only when it has closed its channel, which
+  // saves a wake-up per start. (epoll reports the end whether asked to or not.)
+  void expect_end_only(Container* container);
+
   // Called on the spawner's thread.
   void spawned(Container* container);
   void spawn_failed(Container* container, const cf_message& failure);
@@ -55,6 +59,7 @@ class Environment {
   void emit(const Container* container, Event event, int64_t a = 0, int64_t b = 0, int64_t c = 0,
             int64_t d = 0);
   void close_channel(Container* container);
+  void unwatch_and_close(int fd);
   void destroy_containers();
 
   napi_env env_;
