@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { CofferdamError } from './errors.js'
+import { CofferdamError, errnoName } from './errors.js'
 
 /** What happens to a container, as the addon tells it; src-native/addon/environment.h. */
 export const NativeEvent = {
@@ -101,6 +101,19 @@ function load(): Native {
       cause,
     })
   }
+}
+
+/**
+ * The typed error for one that the addon threw. `what` is what was tried, for
+ * the message. An error of another kind comes back as it is.
+ */
+export function nativeError(what: string, error: unknown): unknown {
+  const { nr, errno } = (error ?? {}) as { nr?: number; errno?: number }
+  if (nr === undefined || errno === undefined) return error
+  const code = errnoName(errno)
+  const syscall = syscallName(nr)
+  const message = `${what}: ${syscall === undefined ? '' : `${syscall}: `}${code}`
+  return new CofferdamError(message, { code, errno, syscall, cause: error })
 }
 
 const namesByNumber = new Map<number, string>()

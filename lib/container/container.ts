@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { CofferdamError, invalidOption, native, NativeEvent, onlyKeys } from '../base/index.js'
+import { CofferdamError, invalidOption, native, NativeEvent, nativeError, onlyKeys } from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import { type EncodedPlan, fill, type HostContext } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
@@ -153,6 +153,8 @@ export class Box implements AsyncDisposable {
           },
         }
       })
+    } catch (error) {
+      throw nativeError('start', error)
     } finally {
       stdio.close()
     }
@@ -177,7 +179,11 @@ export class Box implements AsyncDisposable {
         code: 'ESRCH',
         syscall: 'pidfd_send_signal',
       })
-    native().signal(this.#handle, number)
+    try {
+      native().signal(this.#handle, number)
+    } catch (error) {
+      throw nativeError('kill', error)
+    }
   }
 
   /**
@@ -204,7 +210,11 @@ export class Box implements AsyncDisposable {
   #create(): void {
     const { cloneFlags, host, setup } = this.#prepared
     const bytes = setup.patches.size > 0 ? fill(setup, { hostname: this.#hostname() }) : setup.bytes
-    this.#handle = native().create(cloneFlags, host?.bytes ?? null, bytes, [])
+    try {
+      this.#handle = native().create(cloneFlags, host?.bytes ?? null, bytes, [])
+    } catch (error) {
+      throw nativeError('create', error)
+    }
     listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d))
     ids.add(this.id)
   }
@@ -321,6 +331,17 @@ export class Box implements AsyncDisposable {
     )
   }
 
+  /** Lets init go on. If it has gone meanwhile, what it said last or its exit tells why. */
+  #proceed(): void {
+    try {
+      native().proceed(this.#handle, -1)
+    } catch (error) {
+      const { errno } = error as { errno?: number }
+      const { EPIPE, ESRCH, ECONNRESET, EBADF } = constants.errno
+      if (![EPIPE, ESRCH, ECONNRESET, EBADF].includes(errno as number)) throw error
+    }
+  }
+
   /** Runs the host's function for a waiting point, and lets init go on. */
   async #atWaitingPoint(point: number): Promise<void> {
     const step = this.#plan.points[point]
@@ -336,7 +357,7 @@ export class Box implements AsyncDisposable {
       if (undo !== undefined)
         this.#journal.add({ step: step.name, undo: () => undo.call(step, context) })
       await step.run(context)
-      native().proceed(this.#handle, -1)
+      this.#proceed()
     } catch (cause) {
       const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
       this.#fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
@@ -352,7 +373,7 @@ export class Box implements AsyncDisposable {
     try {
       const file = typeof how === 'object' && 'text' in how && how.text.includes('FILE')
       for (const entry of targetEntries(root, path, file)) this.#journal.add(entry)
-      native().proceed(this.#handle, -1)
+      this.#proceed()
     } catch (cause) {
       const { code = 'EIO' } = cause as NodeJS.ErrnoException
       this.#fail(

@@ -1,7 +1,10 @@
 #include "environment.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -36,6 +39,25 @@ struct PidfdInfo {
 };
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 constexpr uint64_t kPidfdInfoExit = 1 << 3;
+
+// What the kernel calls a process that runs init: the memfd's name, cut off
+// after 15 characters (TASK_COMM_LEN).
+constexpr char kInitName[] = "memfd:cofferdam\n";
+
+// The channel has closed after init announced its execve. Either that has
+// succeeded, or init was killed at this very moment. A dead process that nobody
+// has waited for yet still has its name, which execve would have changed.
+bool executed(const Container* container) {
+  pollfd dead = {container->pidfd, POLLIN, 0};
+  if (poll(&dead, 1, 0) == 0) return true;
+  char path[32], name[sizeof kInitName] = {};
+  snprintf(path, sizeof path, "/proc/%d/comm", container->pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return true;
+  ssize_t size = read(fd, name, sizeof name - 1);
+  close(fd);
+  return size < 0 || strcmp(name, kInitName) != 0;
+}
 
 }  // namespace
 
@@ -187,7 +209,7 @@ void Environment::read_channel(Container* container) {
     if (size != sizeof message) {
       if (fd >= 0) close(fd);
       bool closed = size == 0 || size == -ECONNRESET;
-      bool started = closed && container->executing && !container->failed;
+      bool started = closed && container->executing && !container->failed && executed(container);
       close_channel(container);
       // Garbage is no message: whoever sent it does not go on.
       if (!closed) send_signal(container->pidfd, SIGKILL);

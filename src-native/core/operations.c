@@ -69,8 +69,9 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
   const char *path = (const char *)context->args[1];
   unsigned flags = (unsigned)context->args[2];
   char prefix[CF_MAX_PATH];
+  uint64_t kind = flags & CF_TARGET_FILE ? 0 : O_DIRECTORY;
 
-  long fd = open_in_root(root, path, 0, nr);
+  long fd = open_in_root(root, path, kind, nr);
   if (fd != -ENOENT) return fd;
   if (flags & CF_TARGET_JOURNAL) {
     long asked = ask_host(context, CF_MSG_MAKING, 0, -1, 0, nr);
@@ -94,14 +95,15 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
     unsigned rest = end;
     while (path[rest] == '/') rest++;
 
-    fd = open_in_root(root, prefix, 0, nr);
+    int file = path[rest] == 0 && (flags & CF_TARGET_FILE);
+    fd = open_in_root(root, prefix, file ? 0 : O_DIRECTORY, nr);
     if (fd == -ENOENT) {
       long made;
-      if (path[rest] == 0 && (flags & CF_TARGET_FILE))
+      if (file)
         made = CALL(nr, mknodat, 4, parent, prefix + start, 0100644 /* S_IFREG */, 0);
       else
         made = CALL(nr, mkdirat, 3, parent, prefix + start, 0755);
-      fd = made < 0 ? made : open_in_root(root, prefix, 0, nr);
+      fd = made < 0 ? made : open_in_root(root, prefix, file ? 0 : O_DIRECTORY, nr);
     }
     if (fd < 0) goto failed;
     if (parent != root) cf_call1(__NR_close, parent);

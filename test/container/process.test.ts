@@ -1,0 +1,144 @@
+import { Container } from 'cofferdam'
+import t from 'tap'
+import { needsRoot, overHost, rememberTraces, run, shell } from '../support/index.js'
+
+const nothingLeft = await rememberTraces()
+
+t.test('environment: PATH, HOME and HOSTNAME, and what is given; nothing of the host’s', needsRoot, async t => {
+  process.env.SECRET_OF_THE_HOST = 'x'
+  const builder = overHost().hostname('env')
+  t.same((await shell(builder, 'env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD= | sort')).split('\n'), [
+    'HOME=/root',
+    'HOSTNAME=env',
+    'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  ])
+  const { stdout } = await run(builder, ['/usr/bin/env'], {
+    env: { PATH: '/x', HOME: undefined, HOSTNAME: 'other', MORE: 'a=b\nc' },
+  })
+  t.same(stdout, 'PATH=/x\nHOSTNAME=other\nMORE=a=b\nc\n')
+})
+
+t.test('arguments arrive as they are', needsRoot, async t => {
+  const argv = ['printf', '%s|', '', ' a b ', '*', '$HOME', 'ü€', '\n']
+  t.equal((await run(overHost(), argv)).stdout, `${argv.slice(2).join('|')}|`)
+})
+
+t.test('a thousand arguments of a kilobyte travel in a memfd', needsRoot, async t => {
+  const argument = 'x'.repeat(1000)
+  const { stdout } = await run(overHost(), ['sh', '-c', 'echo $# ${#1}', 'sh', ...Array(1000).fill(argument)])
+  t.equal(stdout, '1000 1000\n')
+})
+
+t.test('working directory', needsRoot, async t => {
+  t.equal(await shell(overHost(), 'pwd'), '/')
+  t.equal(await shell(overHost(), 'pwd', { cwd: '/usr/bin' }), '/usr/bin')
+  await t.rejects(run(overHost(), ['true'], { cwd: '/no/such' }), {
+    code: 'ENOENT',
+    step: 'ready',
+    syscall: 'chdir',
+    path: '/no/such',
+  })
+})
+
+t.test('umask', needsRoot, async t => {
+  t.equal(await shell(overHost(), 'umask'), '0022')
+  t.equal(await shell(overHost(), 'umask', { umask: 0o77 }), '0077')
+})
+
+t.test('user and groups by number', needsRoot, async t => {
+  t.equal(await shell(overHost(), 'id -u; id -g; id -G'), '0\n0\n0')
+  t.equal(await shell(overHost(), 'id -u; id -g; id -G', { user: 1234 }), '1234\n0\n0')
+  t.equal(await shell(overHost(), 'id -u; id -g', { user: '1234:567' }), '1234\n567')
+  const user = { uid: 1, gid: 2, groups: [3, 4, 70000] }
+  t.equal(await shell(overHost(), 'id -u; id -g; id -G', { user }), '1\n2\n2 3 4 70000')
+})
+
+t.test('an ordinary user has no capabilities but ambient ones', needsRoot, async t => {
+  const look = 'grep -E "^Cap(Eff|Prm|Bnd|Amb)" /proc/self/status | cut -f2 | tr "\\n" " "'
+  const none = '0000000000000000'
+  t.equal(
+    await shell(overHost(), look, { user: 1000 }),
+    `${none} ${none} 00000000a80425fb ${none}`,
+  )
+  const sets = ['NET_BIND_SERVICE'] as const
+  const ambient = overHost().capabilities({
+    bounding: sets,
+    permitted: sets,
+    effective: sets,
+    inheritable: sets,
+    ambient: sets,
+  })
+  const bit = '0000000000000400'
+  t.equal(await shell(ambient, look, { user: 1000 }), `${bit} ${bit} ${bit} ${bit}`)
+})
+
+t.test('capabilities are what was asked for', needsRoot, async t => {
+  const bits = (list: Parameters<Container['capabilities']>[0]) =>
+    shell(overHost().capabilities(list), 'grep -E "^Cap(Eff|Bnd)" /proc/self/status | cut -f2 | uniq')
+  t.equal(await bits([]), '0000000000000000')
+  t.equal(await bits(['CHOWN', 'CAP_KILL']), '0000000000000021')
+  const { stderr } = await run(overHost().capabilities([]), ['chown', '1', '/etc/passwd'])
+  t.match(stderr, /Operation not permitted/, 'and what was not asked for does not work')
+})
+
+t.test('a capability that this process lacks can not be given', needsRoot, async t => {
+  // Make sure that there is one: drop it from the bounding set on the way.
+  const { execFile } = await import('node:child_process')
+  const script = `
+    const { Container, overlay } = await import('cofferdam')
+    const box = await new Container().rootfs(overlay({ lower: ['/'] })).capabilities(['SYS_TIME']).create()
+    try { await box.start(['true']); console.log('started') }
+    catch (error) { console.log(error.code, error.syscall, error.step) }
+    await box.delete()`
+  const output = await new Promise<string>((resolve, reject) =>
+    execFile(
+      'setpriv',
+      ['--bounding-set', '-sys_time', process.execPath, '--input-type=module', '-e', script],
+      (error, stdout) => (error ? reject(error) : resolve(stdout)),
+    ),
+  )
+  t.equal(output, 'EPERM capset capabilities\n')
+})
+
+t.test('signals and scheduling are those of any new process', needsRoot, async t => {
+  t.equal(
+    await shell(overHost(), 'grep -E "^Sig(Blk|Ign)" /proc/1/status | cut -f2 | uniq; chrt -p 1 | head -1'),
+    "0000000000000000\npid 1's current scheduling policy: SCHED_OTHER",
+  )
+})
+
+t.test('it leads a session without a terminal', needsRoot, async t => {
+  t.equal(await shell(overHost(), 'ps -o sid=,tty= -p 1 | tr -d " "'), '1?')
+})
+
+t.test('it has three descriptors and no more', needsRoot, async t => {
+  const { openSync, closeSync } = await import('node:fs')
+  const fd = openSync('/etc/passwd', 'r')
+  t.equal(await shell(overHost(), 'ls /proc/1/fd | tr "\\n" " "'), '0 1 2')
+  closeSync(fd)
+})
+
+t.test('descriptors that lack close-on-exec stay outside too', needsRoot, async t => {
+  const { spawnSync } = await import('node:child_process')
+  const script = `
+    const { Container, overlay } = await import('cofferdam')
+    const box = await new Container().rootfs(overlay({ lower: ['/'] })).create()
+    console.log(await (await box.start(['ls', '/proc/self/fd'])).stdout.text())
+    await box.delete()`
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit', 'inherit', 'pipe', 'pipe'],
+    encoding: 'utf8',
+  })
+  t.equal(stdout.trim(), '0\n1\n2\n3', 'the last is of ls itself')
+})
+
+t.test('HOSTNAME of the environment follows each container of one description', needsRoot, async t => {
+  const builder = overHost()
+  for (let i = 0; i < 3; i++) {
+    await using box = await builder.create()
+    const main = await box.start(['sh', '-c', 'echo $HOSTNAME'])
+    t.equal(await main.stdout?.text(), `${box.id}\n`)
+  }
+})
+
+t.test('nothing is left behind', needsRoot, nothingLeft)
