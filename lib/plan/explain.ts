@@ -39,6 +39,10 @@ const cloneFlags: Partial<Record<NamespaceKind, string>> = {
 
 const HOST_WIDTH = 40
 
+/** An arrow from the host's column to init's, and one back with what it tells. */
+const arrow = (width: number) => `${'─'.repeat(Math.max(1, width - 1))}▶`
+const back = (news: string) => `◀${'─'.repeat(HOST_WIDTH - 3 - news.length)} ${news}`
+
 /** Two columns: what the host does, and what init does, in the order of time. */
 export function explainPlan(plan: Plan): string {
   const lines: string[] = []
@@ -59,19 +63,19 @@ export function explainPlan(plan: Plan): string {
     left(title(step))
     for (const operation of step.operations) left(`     ${printOperation(operation)}`)
   }
-  const made = plan.clone.map(kind => cloneFlags[kind])
   both('send the setup half', '')
-  both(`clone3(${['CLONE_VM', 'CLONE_VFORK', 'CLONE_PIDFD', 'CLONE_CLEAR_SIGHAND'].join('|')}`, '')
-  both(`       ${made.map(flag => `|${flag}`).join('')}) ───────────▶`, 'execveat(<cofferdam-init>)')
+  left('clone3(CLONE_VM|CLONE_VFORK|CLONE_PIDFD')
+  const made = plan.clone.map(kind => `|${cloneFlags[kind]}`).join('')
+  both(`  |CLONE_CLEAR_SIGHAND${made}) ${arrow(HOST_WIDTH - 23 - made.length)}`, 'execveat(<cofferdam-init>)')
 
   const half = (steps: readonly Step[]) => {
     for (const step of steps) {
       if (step.side === 'host') continue
       if (step.side === 'waiting') {
         both('', `${title(step)}`)
-        both('◀─────────────────────────── waiting', '     wait for the host')
+        both(back('waiting'), '     wait for the host')
         left(`  ${step.name}: host function`)
-        both('go on ───────────────────────────▶', '')
+        both(`go on ${arrow(HOST_WIDTH - 7)}`, '')
         continue
       }
       right(title(step))
@@ -79,9 +83,9 @@ export function explainPlan(plan: Plan): string {
     }
   }
   half(plan.setup)
-  both('◀──────────────────────────── parked', 'wait for the process half')
-  both('send the process half ──────────▶', '')
+  both(back('parked'), 'wait for the process half')
+  both(`send the process half ${arrow(HOST_WIDTH - 23)}`, '')
   half(plan.process)
-  both('◀─────────────────────── end of file', '')
+  both(back('end of file'), 'runs')
   return `${lines.join('\n')}\n`
 }
