@@ -49,6 +49,8 @@ export interface Native {
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */
   run(hostPlan: Uint8Array): number[]
+  /** Closes a descriptor that the addon gave. */
+  close(fd: number): void
   check(plan: Uint8Array, hostSide: boolean): boolean
   useInit(executable: Uint8Array): void
   facts(): NativeFacts

@@ -154,6 +154,7 @@ export class Box implements AsyncDisposable {
         }
       })
     } catch (error) {
+      if (isGone(error)) throw await this.#whyItEnded()
       throw nativeError('start', error)
     } finally {
       stdio.close()
@@ -238,6 +239,7 @@ export class Box implements AsyncDisposable {
   #wrongState(what: string): CofferdamError {
     return new CofferdamError(`${what}: container ${this.id} is ${this.#status}`, {
       code: 'ERR_STATE',
+      cause: this.#error,
     })
   }
 
@@ -313,12 +315,7 @@ export class Box implements AsyncDisposable {
     for (const ended of this.#ended.splice(0)) ended()
     if (settle === undefined) return
 
-    const error =
-      this.#error ??
-      new CofferdamError(
-        `init ended while the container was ${before}: ${exit.signal ?? `exit code ${exit.exitCode}`}`,
-        { code: 'ERR_INIT_DIED' },
-      )
+    const error = this.#error ?? initDied(before, exit)
     if (before !== 'creating') return settle.reject(error)
     // Nobody gets this container, so nobody could delete it.
     void this.#journal.rollBack().then(
@@ -336,10 +333,15 @@ export class Box implements AsyncDisposable {
     try {
       native().proceed(this.#handle, -1)
     } catch (error) {
-      const { errno } = error as { errno?: number }
-      const { EPIPE, ESRCH, ECONNRESET, EBADF } = constants.errno
-      if (![EPIPE, ESRCH, ECONNRESET, EBADF].includes(errno as number)) throw error
+      if (!isGone(error)) throw error
     }
+  }
+
+  /** The error of an init that has gone by itself, once its end is known. */
+  async #whyItEnded(): Promise<Error> {
+    const before = this.#status
+    if (before !== 'stopped') await new Promise<void>(resolve => this.#ended.push(resolve))
+    return this.#error ?? initDied(before, { exitCode: null, signal: null })
   }
 
   /** Runs the host's function for a waiting point, and lets init go on. */
@@ -381,4 +383,18 @@ export class Box implements AsyncDisposable {
       )
     }
   }
+}
+
+/** Whether the addon's error means that init is not there to be talked to. */
+function isGone(error: unknown): boolean {
+  const { nr, errno } = (error ?? {}) as { nr?: number; errno?: number }
+  const { EPIPE, ESRCH, ECONNRESET } = constants.errno
+  return nr !== undefined && [EPIPE, ESRCH, ECONNRESET].includes(errno as number)
+}
+
+function initDied(status: Status, exit: Exit): CofferdamError {
+  const how = exit.signal ?? `exit code ${exit.exitCode}`
+  return new CofferdamError(`init ended while the container was ${status}: ${how}`, {
+    code: 'ERR_INIT_DIED',
+  })
 }

@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs'
+import { native } from '../base/index.js'
 import { InputStream, OutputStream } from './streams.js'
 
 /** How a process ended: one of the two is null. */
@@ -56,7 +56,7 @@ export class MainProcess {
   closeUnused(...numbers: (0 | 1 | 2)[]): void {
     for (const number of numbers) {
       const fd = this.#take(number)
-      if (fd >= 0) closeSync(fd)
+      if (fd >= 0) native().close(fd)
     }
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, rmdirSync, unlinkSync } from 'node:fs'
+import { fstatSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { native } from '../base/index.js'
 import { encode, hostStep } from '../plan/index.js'
@@ -89,6 +89,6 @@ function withDescriptors<T>(
   try {
     return use(fds.at(-1) as number)
   } finally {
-    for (const fd of fds) closeSync(fd)
+    for (const fd of fds) native().close(fd)
   }
 }

@@ -200,6 +200,11 @@ Napi::Value run(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// close(fd): for descriptors of ours; Node's closeSync warns of them in workers
+void close_descriptor(const Napi::CallbackInfo& info) {
+  close(info[0].As<Napi::Number>().Int32Value());
+}
+
 // check(plan, host): does the core accept it?
 Napi::Value check(const Napi::CallbackInfo& info) {
   uint64_t size;
@@ -241,6 +246,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"listen", Napi::Function::New(env, listen)},   {"create", Napi::Function::New(env, create)},
       {"proceed", Napi::Function::New(env, proceed)}, {"start", Napi::Function::New(env, start)},
       {"run", Napi::Function::New(env, run)},
+      {"close", Napi::Function::New(env, close_descriptor)},
       {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
       {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},
   };

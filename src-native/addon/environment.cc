@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,11 +44,9 @@ constexpr uint64_t kPidfdInfoExit = 1 << 3;
 constexpr char kInitName[] = "memfd:cofferdam\n";
 
 // The channel has closed after init announced its execve. Either that has
-// succeeded, or init was killed at this very moment. A dead process that nobody
-// has waited for yet still has its name, which execve would have changed.
+// succeeded, or init was killed at this very moment: the name tells, which
+// execve changes and a dead process keeps until it is waited for.
 bool executed(const Container* container) {
-  pollfd dead = {container->pidfd, POLLIN, 0};
-  if (poll(&dead, 1, 0) == 0) return true;
   char path[32], name[sizeof kInitName] = {};
   snprintf(path, sizeof path, "/proc/%d/comm", container->pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -204,11 +201,13 @@ void Environment::read_channel(Container* container) {
     long size =
         cf_receive(container->channel, &message, sizeof message, fds, &fd_count, MSG_DONTWAIT);
     if (size == -EAGAIN) return;
+    // It closed its end without reading all; what it said itself comes next.
+    if (size == -ECONNRESET) continue;
     for (unsigned i = 1; i < fd_count; i++) close(fds[i]);
     int fd = fd_count > 0 ? fds[0] : -1;
     if (size != sizeof message) {
       if (fd >= 0) close(fd);
-      bool closed = size == 0 || size == -ECONNRESET;
+      bool closed = size == 0;
       bool started = closed && container->executing && !container->failed && executed(container);
       close_channel(container);
       // Garbage is no message: whoever sent it does not go on.

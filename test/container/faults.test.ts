@@ -76,7 +76,7 @@ for (const half of ['create', 'start'] as const)
     // The plan has as many calls as it takes until none fails any more.
     for (; spared < 8; at++) {
       fault = { half, at, errno: EIO }
-      const error = await attempt(builder())
+      let error = await attempt(builder())
       fault = undefined
       if (error === undefined) {
         // A close that fails does no harm; nor does a call after the last.
@@ -85,6 +85,8 @@ for (const half of ['create', 'start'] as const)
         continue
       }
       spared = 0
+      // init that fails once it is parked is found dead by start().
+      if (error.code === 'ERR_STATE') error = error.cause as CofferdamError
       if (error.code !== 'EIO' || error.syscall === undefined)
         t.fail(`call ${at}: ${error.code} ${error.message}`)
       steps.add(error.step)
