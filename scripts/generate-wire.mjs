@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const root = new URL('..', import.meta.url)
-const read = (path) => readFileSync(new URL(path, root), 'utf8')
+const read = path => readFileSync(new URL(path, root), 'utf8')
 const wire = read('src-native/core/wire.h').replaceAll('\\\n', '\n')
 const names = read('src-native/core/syscall_names.h').replaceAll('\\\n', '\n')
 

@@ -72,7 +72,11 @@ export function setup() {
       'building the addon',
       'build/.cofferdam-stamp',
       fingerprint(
-        [...filesBelow('src-native'), join(root, 'binding.gyp'), join(root, 'scripts/embed-init.mjs')],
+        [
+          ...filesBelow('src-native'),
+          join(root, 'binding.gyp'),
+          join(root, 'scripts/embed-init.mjs'),
+        ],
         process.versions.modules,
         process.env.CC,
         process.env.CXX,

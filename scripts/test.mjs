@@ -1,8 +1,8 @@
 // npm test [-- FILE…]: set-up, then the tests, or some of them. The last line
 // counts what was tried; what could not be is named before it, with its reason.
 import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
 import { readdirSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { setup } from './setup.mjs'
 
@@ -31,7 +31,7 @@ const tap = spawn(
 const skipped = []
 let file = ''
 let failing = 0
-let counts = { total: 0, pass: 0, fail: 0, skip: 0 }
+const counts = { total: 0, pass: 0, fail: 0, skip: 0 }
 for await (const line of createInterface({ input: tap.stdout })) {
   const subtest = /^# Subtest: (.*)/.exec(line)
   if (subtest) file = subtest[1]
@@ -39,12 +39,15 @@ for await (const line of createInterface({ input: tap.stdout })) {
   if (skip) skipped.push(`${file}: ${skip[1]}: ${skip[2] || 'no reason given'}`)
   const summary = /^# (\{ total: .*\})/.exec(line)
   if (summary) {
-    for (const [, name, number] of summary[1].matchAll(/(\w+): (\d+)/g)) counts[name] = Number(number)
+    for (const [, name, number] of summary[1].matchAll(/(\w+): (\d+)/g))
+      counts[name] = Number(number)
   }
   // One line for each file that is well, everything of one that is not.
   const done = /^(not )?ok \d+ - (\S+) # time=(.*)/.exec(line)
   if (done) {
-    console.log(`${done[1] ? 'FAILED ' : '  ok   '} ${done[2].replace('out/', '').replace('.js', '.ts')} ${done[3]}`)
+    console.log(
+      `${done[1] ? 'FAILED ' : '  ok   '} ${done[2].replace('out/', '').replace('.js', '.ts')} ${done[3]}`,
+    )
     failing = done[1] ? 1 : 0
   } else if (/^\s+not ok /.test(line)) {
     failing = 1
@@ -52,7 +55,9 @@ for await (const line of createInterface({ input: tap.stdout })) {
   } else if (failing && /^\s/.test(line) && !/^\s+ok /.test(line)) console.log(line)
   else if (/^\s+ok /.test(line)) failing = 0
 }
-const code = await new Promise(resolve => (tap.exitCode === null ? tap.on('exit', resolve) : resolve(tap.exitCode)))
+const code = await new Promise(resolve =>
+  tap.exitCode === null ? tap.on('exit', resolve) : resolve(tap.exitCode),
+)
 
 if (skipped.length > 0) {
   console.log('\nSkipped:')

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from 'node:child_process'
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -75,7 +75,10 @@ export function childProcess(bench: Workbench): Contender {
 
 function versionOf(command: string): string | undefined {
   try {
-    return execFileSync(command, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    return execFileSync(command, ['--version'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
       .split('\n')[0]
       ?.trim()
   } catch {
@@ -86,7 +89,17 @@ function versionOf(command: string): string | undefined {
 export function bubblewrap(bench: Workbench): Contender | undefined {
   const version = versionOf('bwrap')
   if (version === undefined) return undefined
-  const args = ['--unshare-all', '--bind', bench.rootfs, '/', '--proc', '/proc', '--dev', '/dev', TRUE]
+  const args = [
+    '--unshare-all',
+    '--bind',
+    bench.rootfs,
+    '/',
+    '--proc',
+    '/proc',
+    '--dev',
+    '/dev',
+    TRUE,
+  ]
   return { name: 'bwrap --unshare-all', version, run: () => spawned('bwrap', args) }
 }
 

@@ -36,10 +36,14 @@ export function report(title: string, rows: readonly Row[]): void {
     row.target === undefined ? '' : `${row.target.met ? 'met   ' : 'MISSED'} ${row.target.text}`,
   ])
   const head = ['', 'median', '95 %', 'unit', 'target']
-  const widths = head.map((text, i) => Math.max(text.length, ...cells.map(row => row[i]?.length ?? 0)))
+  const widths = head.map((text, i) =>
+    Math.max(text.length, ...cells.map(row => row[i]?.length ?? 0)),
+  )
   const line = (row: readonly string[]) =>
     row
-      .map((cell, i) => (i === 1 || i === 2 ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+      .map((cell, i) =>
+        i === 1 || i === 2 ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
+      )
       .join('  ')
       .trimEnd()
   console.log(`\n${title}\n`)

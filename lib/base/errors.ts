@@ -80,5 +80,8 @@ export function errnoName(errno: number): string {
 export function onlyKeys(option: string, options: object, known: readonly string[]): void {
   for (const key of Object.keys(options))
     if (!known.includes(key))
-      throw invalidOption(`${option}.${key}`, `there is no such option; known are ${known.join(', ')}`)
+      throw invalidOption(
+        `${option}.${key}`,
+        `there is no such option; known are ${known.join(', ')}`,
+      )
 }

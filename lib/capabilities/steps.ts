@@ -1,4 +1,12 @@
-import { call, dropBounding, type InitStep, type Named, named, type Operation, step } from '../plan/index.js'
+import {
+  call,
+  dropBounding,
+  type InitStep,
+  type Named,
+  named,
+  type Operation,
+  step,
+} from '../plan/index.js'
 import { fromBits, names } from './names.js'
 
 /** The sets of a process that starts, bit by number. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
-import type { Capability } from '../capabilities/index.js'
 import { CofferdamError, invalidOption, onlyKeys } from '../base/index.js'
+import type { Capability } from '../capabilities/index.js'
 import { checkTarget, type Mount, type OverlayRoot } from '../mounts/index.js'
 import { HOSTNAME_MAX, kinds, type NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'

@@ -1,3 +1,4 @@
+import { CofferdamError, conflict, invalidOption } from '../base/index.js'
 import {
   boundingSet,
   type CapabilitySets,
@@ -6,7 +7,6 @@ import {
   keepCapabilities,
   toBits,
 } from '../capabilities/index.js'
-import { CofferdamError, conflict, invalidOption } from '../base/index.js'
 import * as mounts from '../mounts/index.js'
 import { hostname, join, type NamespaceKind, unshare } from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
@@ -73,11 +73,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   return insert(steps, configuration, 'setup')
 }
 
-function composeMounts(
-  configuration: Configuration,
-  inspected: Inspected,
-  root: Slot,
-): Step[] {
+function composeMounts(configuration: Configuration, inspected: Inspected, root: Slot): Step[] {
   const { rootfs } = configuration
   const steps: Step[] = []
   // What lies in memory need not be taken back.

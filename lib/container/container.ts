@@ -1,5 +1,12 @@
 import { constants } from 'node:os'
-import { CofferdamError, invalidOption, native, NativeEvent, nativeError, onlyKeys } from '../base/index.js'
+import {
+  CofferdamError,
+  invalidOption,
+  NativeEvent,
+  native,
+  nativeError,
+  onlyKeys,
+} from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import { type EncodedPlan, fill, type HostContext } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
@@ -361,7 +368,8 @@ export class Box implements AsyncDisposable {
       await step.run(context)
       this.#proceed()
     } catch (cause) {
-      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
+      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??
+        {}) as NodeJS.ErrnoException
       this.#fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
     }
   }

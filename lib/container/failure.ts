@@ -1,5 +1,11 @@
 import { CofferdamError, type ErrorDetails, errnoName, syscallName } from '../base/index.js'
-import { type Argument, type EncodedPlan, type Operation, printOperation, Slot } from '../plan/index.js'
+import {
+  type Argument,
+  type EncodedPlan,
+  type Operation,
+  printOperation,
+  Slot,
+} from '../plan/index.js'
 
 /** What the core says of an operation that failed. */
 export interface Failure {

@@ -70,7 +70,9 @@ export class Journal {
   #write(): void {
     const folder = this.#folder()
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const records = this.#entries.flatMap(({ step, record }) => (record ? [{ step, ...record }] : []))
+    const records = this.#entries.flatMap(({ step, record }) =>
+      record ? [{ step, ...record }] : [],
+    )
     writeFileSync(`${folder}/journal.json.new`, JSON.stringify(records), { mode: 0o600 })
     renameSync(`${folder}/journal.json.new`, `${folder}/journal.json`)
   }

@@ -3,11 +3,7 @@ import { CofferdamError, invalidOption } from '../base/index.js'
 import { rootDirectories } from '../mounts/index.js'
 import { hostnamePlaceholder, kinds } from '../namespaces/index.js'
 import { type EncodedPlan, encode, explainPlan, type Step } from '../plan/index.js'
-import {
-  type ProcessOptions,
-  type ProcessSpecification,
-  specifyProcess,
-} from '../process/index.js'
+import { type ProcessOptions, type ProcessSpecification, specifyProcess } from '../process/index.js'
 import {
   checkConfiguration,
   compose,
@@ -15,8 +11,8 @@ import {
   composeSetup,
   type Inspected,
   isolates,
-  parkStep,
   type ProcessRequest,
+  parkStep,
   streamSlots,
 } from './compose.js'
 import type { Configuration } from './configuration.js'

@@ -44,9 +44,11 @@ export function openStdio(stdio: Stdio = 'pipe'): OpenStdio {
   try {
     const wanted = isList(stdio) ? stdio : [stdio, stdio, stdio]
     if (wanted.length > 3) throw invalidOption('stdio', 'has more than three streams')
-    const fds = [0, 1, 2].map(number =>
-      openStream(number, wanted[number] ?? 'pipe', opened),
-    ) as [number, number, number]
+    const fds = [0, 1, 2].map(number => openStream(number, wanted[number] ?? 'pipe', opened)) as [
+      number,
+      number,
+      number,
+    ]
     return { fds, pipes: [0, 1, 2].filter(number => fds[number] === STREAM_PIPE), close }
   } catch (error) {
     close()

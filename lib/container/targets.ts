@@ -1,8 +1,8 @@
 import { fstatSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { native } from '../base/index.js'
-import { encode, hostStep } from '../plan/index.js'
 import { lockExclusively, openDirectory, openInRoot } from '../mounts/index.js'
+import { encode, hostStep } from '../plan/index.js'
 import type { JournalEntry } from './journal.js'
 
 /** A mount target that init is about to make in the caller's files. */

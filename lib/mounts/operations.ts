@@ -1,8 +1,8 @@
 import {
+  type Argument,
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_RECURSIVE,
-  type Argument,
   call,
   flags,
   type Named,

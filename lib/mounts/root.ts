@@ -18,7 +18,13 @@ import {
   slot,
   step,
 } from '../plan/index.js'
-import { attachOverRoot, cloneTree, MOUNT_ATTR, newFileSystem, setAttributes } from './operations.js'
+import {
+  attachOverRoot,
+  cloneTree,
+  MOUNT_ATTR,
+  newFileSystem,
+  setAttributes,
+} from './operations.js'
 
 /** Options of {@link overlay}. */
 export interface OverlayOptions {
@@ -159,15 +165,15 @@ function directoryStep(spec: DirectoryRoot, root: Slot): InitStep {
 }
 
 /** Commas, colons and backslashes mean something in overlayfs's options. */
-function escape(path: string): string {
+function escapeOption(path: string): string {
   return path.replace(/[\\:,]/g, '\\$&')
 }
 
 function overlayStep(spec: OverlayRoot, root: Slot): InitStep {
   const base = slot('base')
-  const lower = spec.lower.map(escape).join(':')
-  const upper = spec.upper === undefined ? 'upper' : escape(spec.upper)
-  const work = spec.work === undefined ? 'work' : escape(spec.work)
+  const lower = spec.lower.map(escapeOption).join(':')
+  const upper = spec.upper === undefined ? 'upper' : escapeOption(spec.upper)
+  const work = spec.work === undefined ? 'work' : escapeOption(spec.work)
   const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
   if (Buffer.byteLength(options) > 4095)
     throw invalidOption('overlay.lower', 'its paths together are longer than 4095 bytes')

@@ -1,4 +1,13 @@
-import { type InitStep, type Named, type Operation, type Slot, AT_FDCWD, slot, step, target } from '../plan/index.js'
+import {
+  AT_FDCWD,
+  type InitStep,
+  type Named,
+  type Operation,
+  type Slot,
+  slot,
+  step,
+  target,
+} from '../plan/index.js'
 import { attach, cloneTree, MOUNT_ATTR, newFileSystem, setAttributes } from './operations.js'
 import type { BindMount, Mount, TmpfsMount } from './specifications.js'
 

@@ -1,4 +1,4 @@
-import { type NamespaceKind, named, type Named } from '../plan/index.js'
+import { type Named, type NamespaceKind, named } from '../plan/index.js'
 
 /** Every kind of namespace, with its clone flag and its name in `/proc/PID/ns`. */
 export const kinds: Readonly<Record<NamespaceKind, { flag: Named; file: string }>> = {
@@ -16,4 +16,3 @@ export const kinds: Readonly<Record<NamespaceKind, { flag: Named; file: string }
 export function pathOf(kind: NamespaceKind, pid: number): string {
   return `/proc/${pid}/ns/${kinds[kind].file}`
 }
-

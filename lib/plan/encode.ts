@@ -129,7 +129,9 @@ function assignSlots(
   })
 
   const numbers = new Map<Slot, number>()
-  given.forEach((slot, number) => numbers.set(slot, number))
+  given.forEach((slot, number) => {
+    numbers.set(slot, number)
+  })
   return operations.map((operation, index) => {
     const { result } = operation
     if (result !== undefined && !numbers.has(result)) {

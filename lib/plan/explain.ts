@@ -66,7 +66,10 @@ export function explainPlan(plan: Plan): string {
   both('send the setup half', '')
   left('clone3(CLONE_VM|CLONE_VFORK|CLONE_PIDFD')
   const made = plan.clone.map(kind => `|${cloneFlags[kind]}`).join('')
-  both(`  |CLONE_CLEAR_SIGHAND${made}) ${arrow(HOST_WIDTH - 23 - made.length)}`, 'execveat(<cofferdam-init>)')
+  both(
+    `  |CLONE_CLEAR_SIGHAND${made}) ${arrow(HOST_WIDTH - 23 - made.length)}`,
+    'execveat(<cofferdam-init>)',
+  )
 
   const half = (steps: readonly Step[]) => {
     for (const step of steps) {

@@ -1,15 +1,7 @@
 import type { Operation } from './operation.js'
 
 /** The kinds of namespaces that Linux has; namespaces(7). */
-export type NamespaceKind =
-  | 'cgroup'
-  | 'ipc'
-  | 'mount'
-  | 'network'
-  | 'pid'
-  | 'time'
-  | 'user'
-  | 'uts'
+export type NamespaceKind = 'cgroup' | 'ipc' | 'mount' | 'network' | 'pid' | 'time' | 'user' | 'uts'
 
 /** What init does: operations that the core carries out inside. */
 export interface InitStep {

@@ -52,7 +52,8 @@ export function specifyProcess(
   const program = argv[0] as string
   if (program === '') throw invalidOption('argv', 'the program is the empty string')
   for (const arg of argv)
-    if (arg.includes('\0')) throw invalidOption('argv', `${JSON.stringify(arg)} has a NUL character`)
+    if (arg.includes('\0'))
+      throw invalidOption('argv', `${JSON.stringify(arg)} has a NUL character`)
 
   const cwd = options.cwd ?? '/'
   if (typeof cwd !== 'string' || !cwd.startsWith('/') || cwd.includes('\0'))
@@ -103,7 +104,10 @@ function searchPaths(program: string, path: string): string[] {
 function parseId(option: string, value: unknown): number {
   const id = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > MAX_ID)
-    throw invalidOption(option, `${JSON.stringify(value)} is no id; numbers from 0 to ${MAX_ID} are`)
+    throw invalidOption(
+      option,
+      `${JSON.stringify(value)} is no id; numbers from 0 to ${MAX_ID} are`,
+    )
   return id
 }
 

@@ -16,8 +16,25 @@ t.test('sizes', async t => {
     ['1TiB', 2 ** 40],
   ] as const)
     t.equal(parseSize('x', text), bytes, `${text}`)
-  for (const wrong of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '', 'MiB', '-1MiB', '1 mib', '1e3', '0x10', '9999999TiB'])
-    t.throws(() => parseSize('limits.memory', wrong), { code: 'ERR_INVALID_OPTION', option: 'limits.memory' }, `${wrong}`)
+  for (const wrong of [
+    -1,
+    1.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    2 ** 53,
+    '',
+    'MiB',
+    '-1MiB',
+    '1 mib',
+    '1e3',
+    '0x10',
+    '9999999TiB',
+  ])
+    t.throws(
+      () => parseSize('limits.memory', wrong),
+      { code: 'ERR_INVALID_OPTION', option: 'limits.memory' },
+      `${wrong}`,
+    )
 })
 
 t.test('any text is a size or a typed error', async () => {

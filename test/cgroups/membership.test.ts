@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
 import { cgroups } from 'cofferdam'
+import fc from 'fast-check'
 import t from 'tap'
 
 t.test('v1, named and unified hierarchies', async t => {

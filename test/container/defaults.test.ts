@@ -2,7 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { Container, mounts } from 'cofferdam'
 import t from 'tap'
-import { hostPrograms, makeRoot, needsRoot, overHost, rememberTraces, run, shell } from '../support/index.js'
+import {
+  hostPrograms,
+  makeRoot,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  shell,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
@@ -66,14 +74,20 @@ t.test('file systems have the options of the OCI’s default', needsRoot, async 
 /** How many bytes or entries each of these paths shows, where it exists. */
 const look = (paths: readonly string[]) =>
   paths
-    .map(path => `if [ -d ${path} ]; then ls -A ${path} | wc -l; elif [ -e ${path} ]; then head -c 9 ${path} | wc -c; fi`)
+    .map(
+      path =>
+        `if [ -d ${path} ]; then ls -A ${path} | wc -l; elif [ -e ${path} ]; then head -c 9 ${path} | wc -c; fi`,
+    )
     .join('\n')
 
 t.test('masked paths are empty', needsRoot, async t => {
   const there = mounts.defaultMaskedPaths.filter(path => existsSync(path))
   t.ok(there.length > 2, 'this kernel has some of them')
   const shown = (await shell(overHost(), look(there))).split('\n')
-  t.same(shown, there.map(() => '0'))
+  t.same(
+    shown,
+    there.map(() => '0'),
+  )
 })
 
 t.test('masked paths can be one’s own, or none', needsRoot, async t => {
@@ -109,17 +123,26 @@ t.test('capabilities are Docker’s default', needsRoot, async t => {
     `CapInh: 0000000000000000\nCapPrm: ${bits}\nCapEff: ${bits}\nCapBnd: ${bits}\nCapAmb: 0000000000000000`,
   )
   const decoded = execFileSync('capsh', [`--decode=${bits}`], { encoding: 'utf8' })
-  t.match(decoded, 'cap_chown,cap_dac_override,cap_fowner,cap_fsetid,cap_kill,cap_setgid,cap_setuid,cap_setpcap,cap_net_bind_service,cap_net_raw,cap_sys_chroot,cap_mknod,cap_audit_write,cap_setfcap')
+  t.match(
+    decoded,
+    'cap_chown,cap_dac_override,cap_fowner,cap_fsetid,cap_kill,cap_setgid,cap_setuid,cap_setpcap,cap_net_bind_service,cap_net_raw,cap_sys_chroot,cap_mknod,cap_audit_write,cap_setfcap',
+  )
 })
 
 t.test('no program gains privileges', needsRoot, async t => {
   t.equal(await shell(overHost(), 'grep NoNewPrivs /proc/self/status | cut -f2'), '1')
-  t.equal(await shell(overHost().noNewPrivileges(false), 'grep NoNewPrivs /proc/self/status | cut -f2'), '0')
+  t.equal(
+    await shell(overHost().noNewPrivileges(false), 'grep NoNewPrivs /proc/self/status | cut -f2'),
+    '0',
+  )
 })
 
 t.test('a bare root directory is enough', needsRoot, async t => {
   const builder = new Container().rootfs(makeRoot(t)).mount(hostPrograms)
-  t.equal(await shell(builder, 'ls / | tr "\\n" " "'), 'bin dev etc lib lib64 proc sbin sys tmp usr')
+  t.equal(
+    await shell(builder, 'ls / | tr "\\n" " "'),
+    'bin dev etc lib lib64 proc sbin sys tmp usr',
+  )
 })
 
 t.test('nothing is left behind', needsRoot, nothingLeft)

@@ -1,9 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Box, bind, Container, type CofferdamError, tmpfs } from 'cofferdam'
+import { type Box, bind, type CofferdamError, Container, tmpfs } from 'cofferdam'
 import t, { type Test } from 'tap'
 import { native } from '#lib/base/index.js'
-import { hostPrograms, makeRoot, needsRoot, rememberTraces, scratch, traces } from '../support/index.js'
+import {
+  hostPrograms,
+  makeRoot,
+  needsRoot,
+  rememberTraces,
+  scratch,
+  traces,
+} from '../support/index.js'
 
 // build/Release/init-faulty is init with a switch: the how-manieth system call
 // of a plan fails, or never returns. The switch is in the header of the plan,
@@ -94,8 +101,34 @@ for (const half of ['create', 'start'] as const)
     t.ok(at > (half === 'create' ? 150 : 40), `${at} calls were tried, ${harmless} did no harm`)
     const expected =
       half === 'create'
-        ? ['detach from the host', 'namespaces', 'loopback', 'hostname', 'propagation', 'rootfs', 'proc', 'sysfs', 'dev', 'bind /usr', 'bind /made/bind', 'tmpfs /made/tmpfs', 'masked paths', 'read-only paths', 'pivot', 'read-only root']
-        : ['streams', 'bounding set', 'stream owner', 'user', 'capabilities', 'no new privileges', 'ready', 'exec']
+        ? [
+            'detach from the host',
+            'namespaces',
+            'loopback',
+            'hostname',
+            'propagation',
+            'rootfs',
+            'proc',
+            'sysfs',
+            'dev',
+            'bind /usr',
+            'bind /made/bind',
+            'tmpfs /made/tmpfs',
+            'masked paths',
+            'read-only paths',
+            'pivot',
+            'read-only root',
+          ]
+        : [
+            'streams',
+            'bounding set',
+            'stream owner',
+            'user',
+            'capabilities',
+            'no new privileges',
+            'ready',
+            'exec',
+          ]
     for (const step of expected) t.ok(steps.has(step), `${step} has failed as itself`)
 
     const after = { traces: traces(), tree: tree(root) }

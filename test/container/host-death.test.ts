@@ -72,17 +72,25 @@ t.test('process.exit() ends it too', needsRoot, async t => {
   t.ok(await until(() => startTime(pid) === undefined))
 })
 
-t.test('a container keeps the program alive until it ends, as a child process does', needsRoot, async t => {
-  const host = spawn(
-    process.execPath,
-    ['--input-type=module', '-e', `${preamble} await box.start(['sh', '-c', 'sleep 0.2; echo done'], { stdio: 'inherit' })`],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
-  let output = ''
-  host.stdout.on('data', chunk => {
-    output += chunk
-  })
-  const [code] = await once(host, 'close')
-  t.equal(output, 'done\n')
-  t.equal(code, 0)
-})
+t.test(
+  'a container keeps the program alive until it ends, as a child process does',
+  needsRoot,
+  async t => {
+    const host = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `${preamble} await box.start(['sh', '-c', 'sleep 0.2; echo done'], { stdio: 'inherit' })`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    let output = ''
+    host.stdout.on('data', chunk => {
+      output += chunk
+    })
+    const [code] = await once(host, 'close')
+    t.equal(output, 'done\n')
+    t.equal(code, 0)
+  },
+)

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { readFileSync, readlinkSync } from 'node:fs'
 import { once } from 'node:events'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { namespaces } from 'cofferdam'
 import t from 'tap'
@@ -52,7 +52,13 @@ t.test('an existing namespace is joined', needsRoot, async t => {
 t.test('PID: it is process 1, and /proc shows its own processes only', needsRoot, async t => {
   t.equal(await shell(overHost(), 'echo $$'), '1')
   t.match(await shell(overHost(), 'ls -d /proc/[0-9]* | tr "\\n" " "'), /^\/proc\/1 \/proc\/\d+/)
-  t.match(await shell(overHost(), 'cat /proc/1/cmdline | tr "\\0" " "; kill -0 $(cat /etc/hostname >/dev/null; echo 2>/dev/null 12345) 2>&1 || echo none'), 'none')
+  t.match(
+    await shell(
+      overHost(),
+      'cat /proc/1/cmdline | tr "\\0" " "; kill -0 $(cat /etc/hostname >/dev/null; echo 2>/dev/null 12345) 2>&1 || echo none',
+    ),
+    'none',
+  )
 })
 
 t.test('UTS: a host name of its own', needsRoot, async t => {
@@ -66,7 +72,10 @@ t.test('IPC: System V objects of others are not seen', needsRoot, async t => {
   try {
     t.match(readFileSync('/proc/sysvipc/msg', 'utf8'), new RegExp(`\\b${id}\\b`))
     t.equal(await shell(overHost(), 'tail -n +2 /proc/sysvipc/msg | wc -l'), '0')
-    t.not(await shell(overHost().isolate('mount', 'pid'), 'tail -n +2 /proc/sysvipc/msg | wc -l'), '0')
+    t.not(
+      await shell(overHost().isolate('mount', 'pid'), 'tail -n +2 /proc/sysvipc/msg | wc -l'),
+      '0',
+    )
   } finally {
     execFileSync('ipcrm', ['-q', id])
   }
@@ -102,7 +111,11 @@ t.test('cgroup: its own group is the root of what it sees', needsRoot, async t =
 t.test('mount: nothing of what it mounts reaches the host', needsRoot, async t => {
   const before = readFileSync('/proc/self/mountinfo', 'utf8')
   await using box = await overHost().capabilities(['SYS_ADMIN']).create()
-  const main = await box.start(['sh', '-c', 'mount -t tmpfs none /mnt && echo mounted && sleep 100'])
+  const main = await box.start([
+    'sh',
+    '-c',
+    'mount -t tmpfs none /mnt && echo mounted && sleep 100',
+  ])
   t.equal((await main.stdout?.lines().next())?.value, 'mounted')
   t.equal(readFileSync('/proc/self/mountinfo', 'utf8'), before)
 })
@@ -110,15 +123,23 @@ t.test('mount: nothing of what it mounts reaches the host', needsRoot, async t =
 t.test('without a root of its own it sees the host’s files', needsRoot, async t => {
   const { Container } = await import('cofferdam')
   const builder = () => new Container().isolate('uts', 'pid').hostname('bare')
-  t.equal(await shell(builder(), 'hostname; cat /etc/hostname'), `bare\n${readFileSync('/etc/hostname', 'utf8').trim()}`)
-  t.equal(await shell(builder(), 'grep NoNewPrivs /proc/1/status | cut -f2 >/dev/null; echo $$'), '1')
+  t.equal(
+    await shell(builder(), 'hostname; cat /etc/hostname'),
+    `bare\n${readFileSync('/etc/hostname', 'utf8').trim()}`,
+  )
+  t.equal(
+    await shell(builder(), 'grep NoNewPrivs /proc/1/status | cut -f2 >/dev/null; echo $$'),
+    '1',
+  )
 })
 
 t.test('the Node process itself stays as it is', needsRoot, async t => {
   const look = () => [
     ...all.map(kind => readlinkSync(namespaces.pathOf(kind, process.pid))),
     process.cwd(),
-    readFileSync('/proc/self/status', 'utf8').match(/^(Umask|Uid|Gid|Groups|Cap\w+|Sig(Blk|Ign|Cgt)):.*/gm),
+    readFileSync('/proc/self/status', 'utf8').match(
+      /^(Umask|Uid|Gid|Groups|Cap\w+|Sig(Blk|Ign|Cgt)):.*/gm,
+    ),
   ]
   const before = look()
   await shell(overHost(), 'true')

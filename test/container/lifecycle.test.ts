@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
-import { Container, type CofferdamError } from 'cofferdam'
+import { type CofferdamError, Container } from 'cofferdam'
 import t from 'tap'
 import { needsRoot, overHost, rememberTraces, run, runIn } from '../support/index.js'
 
@@ -27,7 +27,11 @@ t.test('a container is made, started, waited for and deleted', needsRoot, async 
 })
 
 t.test('the process half named in the builder is what start() runs', needsRoot, async t => {
-  const builder = overHost().process({ argv: ['sh', '-c', 'echo $WHO in $PWD'], env: { WHO: 'me' }, cwd: '/usr' })
+  const builder = overHost().process({
+    argv: ['sh', '-c', 'echo $WHO in $PWD'],
+    env: { WHO: 'me' },
+    cwd: '/usr',
+  })
   await using box = await builder.create()
   const main = await box.start()
   t.equal(await main.stdout?.text(), 'me in /usr\n')
@@ -54,7 +58,11 @@ t.test('kill ends it, and exited says with which signal', needsRoot, async t => 
 
 t.test('a signal with a handler reaches the first process', needsRoot, async t => {
   await using box = await overHost().create()
-  const main = await box.start(['sh', '-c', 'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.05; done'])
+  const main = await box.start([
+    'sh',
+    '-c',
+    'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.05; done',
+  ])
   const lines = main.stdout?.lines()
   t.equal((await lines?.next())?.value, 'ready')
   await box.kill('SIGTERM')
@@ -115,7 +123,9 @@ t.test('create can be given up', needsRoot, async t => {
   const creating = overHost('aborted').create({ signal: controller.signal })
   controller.abort(new Error('enough'))
   await t.rejects(creating, { message: 'enough' })
-  await t.rejects(overHost().create({ signal: AbortSignal.abort(new Error('before')) }), { message: 'before' })
+  await t.rejects(overHost().create({ signal: AbortSignal.abort(new Error('before')) }), {
+    message: 'before',
+  })
   await (await overHost('aborted').create()).delete()
 })
 
@@ -156,7 +166,12 @@ t.test('programs that can not be executed are told apart', needsRoot, async t =>
       (error: CofferdamError) => error,
     )
   }
-  t.match(await missing(['no-such-program']), { code: 'ENOENT', syscall: 'execve', step: 'exec', path: 'no-such-program' })
+  t.match(await missing(['no-such-program']), {
+    code: 'ENOENT',
+    syscall: 'execve',
+    step: 'exec',
+    path: 'no-such-program',
+  })
   t.match(await missing(['/no/such/program']), { code: 'ENOENT' })
   t.match(await missing(['/etc/passwd']), { code: 'EACCES', syscall: 'execve' })
   t.match(await missing(['/usr']), { code: 'EACCES' })

@@ -7,9 +7,15 @@ const nothingLeft = await rememberTraces()
 
 t.test('200 at once, each with its own exit code', needsRoot, async t => {
   const codes = await Promise.all(
-    Array.from({ length: 200 }, async (_, i) => (await run(overHost(), ['sh', '-c', `exit ${i}`])).exitCode),
+    Array.from(
+      { length: 200 },
+      async (_, i) => (await run(overHost(), ['sh', '-c', `exit ${i}`])).exitCode,
+    ),
   )
-  t.same(codes, Array.from({ length: 200 }, (_, i) => i))
+  t.same(
+    codes,
+    Array.from({ length: 200 }, (_, i) => i),
+  )
 })
 
 t.test('300 in a row leave no descriptor, thread or mount', needsRoot, async t => {
@@ -30,7 +36,10 @@ t.test('beside child_process: neither takes the other’s exit statuses', needsR
       (await run(overHost(), ['sh', '-c', `exit ${i}`], { stdio: 'ignore' })).exitCode,
     ]),
   )
-  t.same(both, Array.from({ length: 100 }, (_, i) => [i, i]))
+  t.same(
+    both,
+    Array.from({ length: 100 }, (_, i) => [i, i]),
+  )
 })
 
 t.test('under ignored SIGCHLD the exit status is still known', needsRoot, async t => {
@@ -43,7 +52,14 @@ t.test('under ignored SIGCHLD the exit status is still known', needsRoot, async 
     await box.delete()`
   const child = spawn(
     'python3',
-    ['-c', 'import signal,os,sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])', process.execPath, '--input-type=module', '-e', script],
+    [
+      '-c',
+      'import signal,os,sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      script,
+    ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   let output = ''

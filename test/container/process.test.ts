@@ -1,22 +1,31 @@
-import { Container } from 'cofferdam'
+import type { Container } from 'cofferdam'
 import t from 'tap'
 import { needsRoot, overHost, rememberTraces, run, shell } from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
-t.test('environment: PATH, HOME and HOSTNAME, and what is given; nothing of the host’s', needsRoot, async t => {
-  process.env.SECRET_OF_THE_HOST = 'x'
-  const builder = overHost().hostname('env')
-  t.same((await shell(builder, 'env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD= | sort')).split('\n'), [
-    'HOME=/root',
-    'HOSTNAME=env',
-    'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  ])
-  const { stdout } = await run(builder, ['/usr/bin/env'], {
-    env: { PATH: '/x', HOME: undefined, HOSTNAME: 'other', MORE: 'a=b\nc' },
-  })
-  t.same(stdout, 'PATH=/x\nHOSTNAME=other\nMORE=a=b\nc\n')
-})
+t.test(
+  'environment: PATH, HOME and HOSTNAME, and what is given; nothing of the host’s',
+  needsRoot,
+  async t => {
+    process.env.SECRET_OF_THE_HOST = 'x'
+    const builder = overHost().hostname('env')
+    t.same(
+      (await shell(builder, 'env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD= | sort')).split(
+        '\n',
+      ),
+      [
+        'HOME=/root',
+        'HOSTNAME=env',
+        'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      ],
+    )
+    const { stdout } = await run(builder, ['/usr/bin/env'], {
+      env: { PATH: '/x', HOME: undefined, HOSTNAME: 'other', MORE: 'a=b\nc' },
+    })
+    t.same(stdout, 'PATH=/x\nHOSTNAME=other\nMORE=a=b\nc\n')
+  },
+)
 
 t.test('arguments arrive as they are', needsRoot, async t => {
   const argv = ['printf', '%s|', '', ' a b ', '*', '$HOME', 'ü€', '\n']
@@ -25,7 +34,13 @@ t.test('arguments arrive as they are', needsRoot, async t => {
 
 t.test('a thousand arguments of a kilobyte travel in a memfd', needsRoot, async t => {
   const argument = 'x'.repeat(1000)
-  const { stdout } = await run(overHost(), ['sh', '-c', 'echo $# ${#1}', 'sh', ...Array(1000).fill(argument)])
+  const { stdout } = await run(overHost(), [
+    'sh',
+    '-c',
+    'echo $# ${#1}',
+    'sh',
+    ...Array(1000).fill(argument),
+  ])
   t.equal(stdout, '1000 1000\n')
 })
 
@@ -56,10 +71,7 @@ t.test('user and groups by number', needsRoot, async t => {
 t.test('an ordinary user has no capabilities but ambient ones', needsRoot, async t => {
   const look = 'grep -E "^Cap(Eff|Prm|Bnd|Amb)" /proc/self/status | cut -f2 | tr "\\n" " "'
   const none = '0000000000000000'
-  t.equal(
-    await shell(overHost(), look, { user: 1000 }),
-    `${none} ${none} 00000000a80425fb ${none}`,
-  )
+  t.equal(await shell(overHost(), look, { user: 1000 }), `${none} ${none} 00000000a80425fb ${none}`)
   const sets = ['NET_BIND_SERVICE'] as const
   const ambient = overHost().capabilities({
     bounding: sets,
@@ -74,7 +86,10 @@ t.test('an ordinary user has no capabilities but ambient ones', needsRoot, async
 
 t.test('capabilities are what was asked for', needsRoot, async t => {
   const bits = (list: Parameters<Container['capabilities']>[0]) =>
-    shell(overHost().capabilities(list), 'grep -E "^Cap(Eff|Bnd)" /proc/self/status | cut -f2 | uniq')
+    shell(
+      overHost().capabilities(list),
+      'grep -E "^Cap(Eff|Bnd)" /proc/self/status | cut -f2 | uniq',
+    )
   t.equal(await bits([]), '0000000000000000')
   t.equal(await bits(['CHOWN', 'CAP_KILL']), '0000000000000021')
   const { stderr } = await run(overHost().capabilities([]), ['chown', '1', '/etc/passwd'])
@@ -102,7 +117,10 @@ t.test('a capability that this process lacks can not be given', needsRoot, async
 
 t.test('signals and scheduling are those of any new process', needsRoot, async t => {
   t.equal(
-    await shell(overHost(), 'grep -E "^Sig(Blk|Ign)" /proc/1/status | cut -f2 | uniq; chrt -p 1 | head -1'),
+    await shell(
+      overHost(),
+      'grep -E "^Sig(Blk|Ign)" /proc/1/status | cut -f2 | uniq; chrt -p 1 | head -1',
+    ),
     "0000000000000000\npid 1's current scheduling policy: SCHED_OTHER",
   )
 })
@@ -132,13 +150,17 @@ t.test('descriptors that lack close-on-exec stay outside too', needsRoot, async 
   t.equal(stdout.trim(), '0\n1\n2\n3', 'the last is of ls itself')
 })
 
-t.test('HOSTNAME of the environment follows each container of one description', needsRoot, async t => {
-  const builder = overHost()
-  for (let i = 0; i < 3; i++) {
-    await using box = await builder.create()
-    const main = await box.start(['sh', '-c', 'echo $HOSTNAME'])
-    t.equal(await main.stdout?.text(), `${box.id}\n`)
-  }
-})
+t.test(
+  'HOSTNAME of the environment follows each container of one description',
+  needsRoot,
+  async t => {
+    const builder = overHost()
+    for (let i = 0; i < 3; i++) {
+      await using box = await builder.create()
+      const main = await box.start(['sh', '-c', 'echo $HOSTNAME'])
+      t.equal(await main.stdout?.text(), `${box.id}\n`)
+    }
+  },
+)
 
 t.test('nothing is left behind', needsRoot, nothingLeft)

@@ -29,7 +29,16 @@ const runEcho = `
 
 t.test('memfds that may not be executed: an unlinked file serves', needsRoot, async t => {
   // vm.memfd_noexec belongs to the PID namespace (Linux 6.6).
-  const forbid = ['unshare', '--pid', '--fork', '--mount-proc', 'sh', '-c', 'echo 2 > /proc/sys/vm/memfd_noexec; exec "$@"', 'sh']
+  const forbid = [
+    'unshare',
+    '--pid',
+    '--fork',
+    '--mount-proc',
+    'sh',
+    '-c',
+    'echo 2 > /proc/sys/vm/memfd_noexec; exec "$@"',
+    'sh',
+  ]
   t.equal(await node(`${runEcho}; console.log(nativeFacts().initSealed)`, forbid), 'works\nfalse\n')
   t.equal(await node(`${runEcho}; console.log(nativeFacts().initSealed)`), 'works\ntrue\n')
 })
@@ -43,8 +52,19 @@ t.test('an ordinary user is told what is missing', needsRoot, async t => {
 })
 
 t.test('a limit of namespaces', needsRoot, async t => {
-  const limit = ['unshare', '--user', '--map-root-user', 'sh', '-c', 'echo 0 > /proc/sys/user/max_uts_namespaces; exec "$@"', 'sh']
-  t.match(await node('await builder().create()', limit), /^true ENOSPC unshare namespaces \| .*\/proc\/sys\/user/)
+  const limit = [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    'sh',
+    '-c',
+    'echo 0 > /proc/sys/user/max_uts_namespaces; exec "$@"',
+    'sh',
+  ]
+  t.match(
+    await node('await builder().create()', limit),
+    /^true ENOSPC unshare namespaces \| .*\/proc\/sys\/user/,
+  )
 })
 
 t.test('no descriptors left', needsRoot, async t => {
@@ -56,10 +76,23 @@ t.test('no descriptors left', needsRoot, async t => {
     await builder().create().catch(error => console.log(error.code, error.syscall))
     for (const fd of open) closeSync(fd)
     ${runEcho}`
-  t.match(await node(body, ['prlimit', '--nofile=64']), /^EMFILE (socketpair|clone3|dup3)\nworks\n$/)
+  t.match(
+    await node(body, ['prlimit', '--nofile=64']),
+    /^EMFILE (socketpair|clone3|dup3)\nworks\n$/,
+  )
 })
 
 t.test('no processes left', needsRoot, async t => {
-  const user = ['unshare', '--user', '--map-root-user', '--pid', '--fork', 'sh', '-c', 'echo 0 > /proc/sys/user/max_pid_namespaces; exec "$@"', 'sh']
+  const user = [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    '--pid',
+    '--fork',
+    'sh',
+    '-c',
+    'echo 0 > /proc/sys/user/max_pid_namespaces; exec "$@"',
+    'sh',
+  ]
   t.match(await node('await builder().create()', user), /^true ENOSPC clone3 start init \| /)
 })

@@ -25,7 +25,10 @@ t.test('steps stand where they are put', needsRoot, async t => {
   const builder = overHost()
     .step(step('mine', call('umask', [0])), { after: 'hostname' })
     .step(step('late', call('umask', [0o77])), { half: 'process' })
-  const order = builder.explain().match(/\d+\. [a-z -]+/g)?.map(title => title.replace(/^\d+\. /, ''))
+  const order = builder
+    .explain()
+    .match(/\d+\. [a-z -]+/g)
+    ?.map(title => title.replace(/^\d+\. /, ''))
   t.equal(order?.indexOf('mine'), (order?.indexOf('hostname') ?? 0) + 1)
   t.equal(order?.indexOf('late'), (order?.indexOf('exec') ?? 0) - 1)
   t.equal(await shell(builder, 'umask'), '0077')
@@ -36,13 +39,18 @@ t.test('steps stand where they are put', needsRoot, async t => {
 })
 
 t.test('a step that fails names itself, and nothing is left', needsRoot, async t => {
-  await t.rejects(overHost().step(step('my step', call('fchdir', [-1]))).create(), {
-    code: 'EBADF',
-    errno: 9,
-    syscall: 'fchdir',
-    step: 'my step',
-    operation: 'fchdir(-1)',
-  })
+  await t.rejects(
+    overHost()
+      .step(step('my step', call('fchdir', [-1])))
+      .create(),
+    {
+      code: 'EBADF',
+      errno: 9,
+      syscall: 'fchdir',
+      step: 'my step',
+      operation: 'fchdir(-1)',
+    },
+  )
 })
 
 t.test('an optional step that fails is left out and reported', needsRoot, async t => {
@@ -105,22 +113,29 @@ t.test('waiting points in the process half', needsRoot, async t => {
   t.same(order, ['created', 'host'])
 })
 
-t.test('a function that fails fails the container, and is undone; last things first', needsRoot, async t => {
-  const order: string[] = []
-  const waiting = (name: string, fail = false) => ({
-    side: 'waiting' as const,
-    name,
-    run: () => {
-      order.push(`run ${name}`)
-      if (fail) throw Object.assign(new Error('no luck'), { code: 'EMINE' })
-    },
-    undo: () => void order.push(`undo ${name}`),
-  })
-  const builder = overHost('fails').step(waiting('one')).step(waiting('two', true)).step(waiting('three'))
-  await t.rejects(builder.create(), { code: 'EMINE', step: 'two', message: 'two: no luck' })
-  t.same(order, ['run one', 'run two', 'undo two', 'undo one'])
-  await (await overHost('fails').create()).delete()
-})
+t.test(
+  'a function that fails fails the container, and is undone; last things first',
+  needsRoot,
+  async t => {
+    const order: string[] = []
+    const waiting = (name: string, fail = false) => ({
+      side: 'waiting' as const,
+      name,
+      run: () => {
+        order.push(`run ${name}`)
+        if (fail) throw Object.assign(new Error('no luck'), { code: 'EMINE' })
+      },
+      undo: () => void order.push(`undo ${name}`),
+    })
+    const builder = overHost('fails')
+      .step(waiting('one'))
+      .step(waiting('two', true))
+      .step(waiting('three'))
+    await t.rejects(builder.create(), { code: 'EMINE', step: 'two', message: 'two: no luck' })
+    t.same(order, ['run one', 'run two', 'undo two', 'undo one'])
+    await (await overHost('fails').create()).delete()
+  },
+)
 
 t.test('a journal of what was made outlasts the program that made it', needsRoot, async t => {
   const { makeRoot, hostPrograms } = await import('../support/index.js')

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { needsRoot, overHost, rememberTraces, run, until } from '../support/index.js'
@@ -70,7 +70,10 @@ t.test('a worker’s exit ends its own containers and no other’s', needsRoot, 
 
   await going.terminate()
   t.ok(await until(() => goingPids.every(pid => !existsSync(`/proc/${pid}`))), 'its own have ended')
-  t.ok(stayingPids.every(pid => existsSync(`/proc/${pid}`)), 'another worker’s live')
+  t.ok(
+    stayingPids.every(pid => existsSync(`/proc/${pid}`)),
+    'another worker’s live',
+  )
   t.ok(existsSync(`/proc/${ours.pid}`), 'the main thread’s live')
   t.equal(ours.status, 'running')
 

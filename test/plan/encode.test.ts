@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import { plan } from 'cofferdam'
+import fc from 'fast-check'
 import t from 'tap'
 import { native } from '#lib/base/index.js'
 
@@ -33,7 +33,12 @@ t.test('slots are given again after their last use', async t => {
   const steps = Array.from({ length: 500 }, (_, i) => {
     const a = slot(`a${i}`)
     const b = slot(`b${i}`)
-    return step('x', call('openat', [0, '/', 0], { result: a }), call('openat', [a, '/', 0], { result: b }), call('close', [b]))
+    return step(
+      'x',
+      call('openat', [0, '/', 0], { result: a }),
+      call('openat', [a, '/', 0], { result: b }),
+      call('close', [b]),
+    )
   })
   const { bytes } = encode(steps)
   const used = new Set(Array.from({ length: 1500 }, (_, i) => bytes[OP(i) + 8]))
@@ -46,11 +51,19 @@ t.test('what does not fit is refused', async t => {
   const opens = many.map(result => call('openat', [0, '/', 0], { result }))
   const closes = many.map(one => call('close', [one]))
   t.throws(() => encode([step('x', ...opens, ...closes)]), { code: 'ERR_INVALID_OPTION' })
-  t.throws(() => encode([step('x', call('close', [slot('never filled')]))]), { message: /never filled/ })
-  t.throws(() => encode([step('x', call('nonsense' as 'close', []))]), { message: /no system call nonsense/ })
-  t.throws(() => encode([step('x', call('close', [0], { tolerate: ['EWHAT'] }))]), { message: /EWHAT/ })
+  t.throws(() => encode([step('x', call('close', [slot('never filled')]))]), {
+    message: /never filled/,
+  })
+  t.throws(() => encode([step('x', call('nonsense' as 'close', []))]), {
+    message: /no system call nonsense/,
+  })
+  t.throws(() => encode([step('x', call('close', [0], { tolerate: ['EWHAT'] }))]), {
+    message: /EWHAT/,
+  })
   t.throws(() => encode([step('x', call('chdir', ['a\0b']))]), { message: /NUL/ })
-  t.throws(() => encode([step('x', call('close', [1, 2, 3, 4, 5, 6, 7]))]), { message: /7 arguments/ })
+  t.throws(() => encode([step('x', call('close', [1, 2, 3, 4, 5, 6, 7]))]), {
+    message: /7 arguments/,
+  })
   t.throws(() => encode([step('x', ...Array(8193).fill(call('getpid', [])))]), { message: /8193/ })
 })
 
@@ -79,7 +92,11 @@ t.test('the host’s side may make few calls', async t => {
 t.test('a corrupt plan is refused or harmless, never a crash', async t => {
   const at = slot('at')
   const { bytes } = encode([
-    step('a', call('openat', [0, '/x', 0], { result: at, tolerate: ['ENOENT'], skip: 1 }), call('close', [at])),
+    step(
+      'a',
+      call('openat', [0, '/x', 0], { result: at, tolerate: ['ENOENT'], skip: 1 }),
+      call('close', [at]),
+    ),
     step('b', plan.target(at, '/y', slot('z')), plan.dropBounding(named('x', 1)), plan.wait(0)),
     step('c', plan.exec(['/x'], ['x'], ['A=b'])),
   ])

@@ -50,6 +50,12 @@ t.test('a builder explains itself without making anything', async t => {
     .rootfs(overlay({ lower: ['/'] }))
     .process({ argv: ['echo', 'hi'] })
     .explain()
-  for (const line of ['unshare(CLONE_NEWNS|CLONE_NEWUTS', 'pivot_root(".", ".")', 'lowerdir=/,upperdir=upper', 'prctl(PR_SET_NO_NEW_PRIVS, 1', '["echo", "hi"]'])
+  for (const line of [
+    'unshare(CLONE_NEWNS|CLONE_NEWUTS',
+    'pivot_root(".", ".")',
+    'lowerdir=/,upperdir=upper',
+    'prctl(PR_SET_NO_NEW_PRIVS, 1',
+    '["echo", "hi"]',
+  ])
     t.match(text, line)
 })

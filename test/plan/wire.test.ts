@@ -12,9 +12,17 @@ t.test('each name in the list is a system call of this machine', async t => {
   const { syscalls } = nativeFacts()
   t.ok(Object.keys(syscalls).length > 50)
   t.equal(syscallName(syscalls.openat2 as number), 'openat2')
-  const oracle = spawnSync('sh', ['-c', 'printf "#include <sys/syscall.h>\\nSYS_mount SYS_clone3 SYS_pivot_root\\n" | cc -E -P -x c - | tail -1'], { encoding: 'utf8' })
-  t.same(
-    oracle.stdout.trim().split(' ').map(Number),
-    [syscalls.mount, syscalls.clone3, syscalls.pivot_root],
+  const oracle = spawnSync(
+    'sh',
+    [
+      '-c',
+      'printf "#include <sys/syscall.h>\\nSYS_mount SYS_clone3 SYS_pivot_root\\n" | cc -E -P -x c - | tail -1',
+    ],
+    { encoding: 'utf8' },
   )
+  t.same(oracle.stdout.trim().split(' ').map(Number), [
+    syscalls.mount,
+    syscalls.clone3,
+    syscalls.pivot_root,
+  ])
 })

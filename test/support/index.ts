@@ -2,12 +2,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bind, type Box, Container, overlay, type StartOptions } from 'cofferdam'
+import { type Box, bind, Container, overlay, type StartOptions } from 'cofferdam'
 import type { Test } from 'tap'
 
 /** For tests that make containers: what tap prints when they can't run. */
 export const needsRoot =
-  process.getuid?.() === 0 ? {} : { skip: 'makes containers, which needs root: run npm test as root' }
+  process.getuid?.() === 0
+    ? {}
+    : { skip: 'makes containers, which needs root: run npm test as root' }
 
 /** A container over a copy-on-write view of the host's root. */
 export function overHost(id?: string): Container {
