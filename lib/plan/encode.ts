@@ -24,7 +24,7 @@ const OP_TOLERATE = 18
 const OP_ARGS = 32
 
 /** Where a placeholder's text and its length stand in an encoded plan. */
-interface Patch {
+export interface Patch {
   capacity: number
   texts: number[]
   /** Offsets of the 32-bit integers that hold the length. */

@@ -89,8 +89,13 @@ static int op_ok(const struct cf_op *op, enum cf_side side) {
       if (op->kinds[i] == CF_ARG_VECTOR) return 0;
     return 1;
   case CF_OP_TARGET: return kinds_are(op, "dsv") && op->result != CF_NO_SLOT;
-  case CF_OP_MASK: return kinds_are(op, "dsdd");
   case CF_OP_WAIT: return kinds_are(op, "v") || kinds_are(op, "vd");
+  default: break;
+  }
+  /* The rest give no descriptor that a slot could hold. */
+  if (op->result != CF_NO_SLOT) return 0;
+  switch (op->code) {
+  case CF_OP_MASK: return kinds_are(op, "dsdd");
   case CF_OP_PARK: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");
   case CF_OP_EXEC: return kinds_are(op, "aaa");

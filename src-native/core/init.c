@@ -71,8 +71,7 @@ static __attribute__((noreturn)) void refuse(uint32_t nr, long error) {
 
 /*
  * A plan that is too large for a packet comes as its bare header, with a
- * memfd that holds it all. It is sealed, so that it can't shrink under the
- * mapping; the mapping is private, since EXEC writes to the plan.
+ * memfd that holds it all, sealed, so that it can't change under the mapping.
  */
 static uint8_t *map_plan(int fd, uint64_t size) {
   const long seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;

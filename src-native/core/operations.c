@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/stat.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "core.h"
@@ -161,7 +162,8 @@ long cf_do_wait(struct cf_context *context, uint32_t *nr) {
   int received = -1;
   long result = ask_host(context, CF_MSG_WAITING, (uint32_t)context->args[0], send_fd,
                          context->op->result == CF_NO_SLOT ? 0 : &received, nr);
-  return result < 0 || context->op->result == CF_NO_SLOT ? result : received;
+  if (result < 0 || context->op->result == CF_NO_SLOT) return result;
+  return received < 0 ? -EBADMSG : received; /* none came, and one was to */
 }
 
 /*
@@ -180,12 +182,14 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr) {
   return 0;
 }
 
-/* Turns a vector's offsets into the pointers that execve wants, in place. */
-static char **pointers(struct cf_machine *machine, uint64_t arg) {
-  uint64_t *vector = (uint64_t *)(machine->plan + (arg & 0xffffffff));
+/* The strings of a vector as the NULL-terminated array that execve wants. */
+static char **pointers(const struct cf_machine *machine, uint64_t arg, char ***room) {
+  const uint64_t *vector = (const uint64_t *)(machine->plan + (arg & 0xffffffff));
+  char **result = *room;
   for (uint64_t i = 0; i < arg >> 32; i++)
-    vector[i] = (uint64_t)(uintptr_t)(machine->plan + vector[i]);
-  return (char **)vector;
+    *(*room)++ = (char *)(uintptr_t)(machine->plan + vector[i]);
+  *(*room)++ = 0;
+  return result;
 }
 
 /*
@@ -196,9 +200,6 @@ static char **pointers(struct cf_machine *machine, uint64_t arg) {
 long cf_do_exec(struct cf_context *context, uint32_t *nr) {
   struct cf_machine *machine = context->machine;
   const uint64_t *args = context->op->args;
-  char **paths = pointers(machine, args[0]);
-  char **argv = pointers(machine, args[1]);
-  char **envp = pointers(machine, args[2]);
   struct cf_message message = {CF_MSG_EXECUTING, context->op->step, context->index, 0, 0, 0};
   char byte;
 
@@ -207,17 +208,30 @@ long cf_do_exec(struct cf_context *context, uint32_t *nr) {
    * moment. If the host died in it, the socket says so.
    */
   *nr = __NR_recvfrom;
-  long peeked = cf_syscall6(*nr, machine->channel, (long)&byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
-  if (peeked == 0) return -ECONNRESET;
+  long result = cf_syscall6(*nr, machine->channel, (long)&byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+  if (result == 0) return -ECONNRESET;
   *nr = __NR_sendmsg;
-  long result = cf_send(machine->channel, &message, sizeof message, 0, 0, 0);
+  result = cf_send(machine->channel, &message, sizeof message, 0, 0, 0);
   if (result < 0) return result;
+
+  /* The arrays have no room in the plan, which is not to be written to. */
+  uint64_t size = ((args[0] >> 32) + (args[1] >> 32) + (args[2] >> 32) + 3) * sizeof(char *);
+  *nr = __NR_mmap;
+  long room = cf_syscall6(*nr, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                          -1, 0);
+  if (room < 0 && room > -4096) return room;
+  char **next = (char **)room;
+  char **paths = pointers(machine, args[0], &next);
+  char **argv = pointers(machine, args[1], &next);
+  char **envp = pointers(machine, args[2], &next);
 
   long denied = 0;
   for (; *paths != 0; paths++) {
     result = CALL(nr, execve, 3, *paths, argv, envp);
     if (result == -EACCES) denied = result;
-    else if (result != -ENOENT && result != -ENOTDIR) return result;
+    else if (result != -ENOENT && result != -ENOTDIR) break;
+    result = -ENOENT;
   }
-  return denied < 0 ? denied : -ENOENT;
+  cf_call2(__NR_munmap, room, size);
+  return result == -ENOENT && denied < 0 ? denied : result;
 }
