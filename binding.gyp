@@ -76,8 +76,8 @@
           'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS'],
           'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
           'cflags_c': ['-std=gnu11'],
-          'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++20', '-std=gnu++17'],
-          'cflags_cc': ['-std=gnu++17'],
+          # Node's own flags name the C++ standard, 17 or later.
+          'cflags_cc!': ['-fno-exceptions', '-fno-rtti'],
         },
       ],
     }, {

@@ -21,8 +21,13 @@ for compiler in gcc clang musl-gcc aarch64-linux-gnu-gcc; do
   include=()
   # musl has no kernel headers of its own.
   [ "$compiler" = musl-gcc ] && include=(-idirafter /usr/include -idirafter "/usr/include/$(gcc -dumpmachine)")
-  "$compiler" "${init_flags[@]}" "${include[@]}" "${link_flags[@]}" \
-    src-native/core/init.c "${core[@]}" -o "$work/init-$compiler"
+  objects=()
+  for file in src-native/core/init.c "${core[@]}"; do
+    object="$work/object-$compiler-$(basename "$file").o"
+    "$compiler" "${init_flags[@]}" "${include[@]}" -c "$file" -o "$object"
+    objects+=("$object")
+  done
+  "$compiler" "${link_flags[@]}" "${objects[@]}" -o "$work/init-$compiler"
   for file in "${host[@]}"; do
     "$compiler" -std=gnu11 -Wall -Wextra -Werror -O2 -fPIC "${include[@]}" -c "$file" -o "$work/object.o"
   done
