@@ -22,7 +22,10 @@ const configuration = {
   rootfs: { type: 'directory', path: '/r', readonly: true },
 }
 const setup = composeSetup(configuration, { sourceIsFile: [] })
-const host = plan.encode(setup.filter(step => step.side === 'host'), { hold: true })
+const host = plan.encode(
+  setup.filter(step => step.side === 'host'),
+  { hold: true },
+)
 seed('host', host.bytes)
 const init = setup.filter(step => step.side !== 'host')
 seed('setup', plan.encode(init, { given: host.held }).bytes)
@@ -40,7 +43,11 @@ const one = (name, operation, ...behaviours) => {
 }
 const kinds = [[200], [1, 200], [1, 200, 1, 200, 200], [200, 129, 200], [200, 10, 250], [4, 2, 200]]
 one('target', plan.target(root, '/a/b/c', plan.slot('t')), ...kinds)
-one('target-file', plan.target(root, '//a/./b/', plan.slot('t'), { file: true, journal: true }), ...kinds)
+one(
+  'target-file',
+  plan.target(root, '//a/./b/', plan.slot('t'), { file: true, journal: true }),
+  ...kinds,
+)
 one('mask', plan.mask(root, '/proc/x', root, root), ...kinds, [7, 200])
 one('wait', plan.wait(3, { send: root, result: plan.slot('r') }), ...kinds)
 one('bounding', plan.dropBounding(plan.named('x', 5)), ...kinds)
