@@ -25,12 +25,16 @@ export interface Native {
   listen(
     listener: (id: number, event: number, a: number, b: number, c: number, d: number) => void,
   ): void
-  /** Queues a start and returns the container's number. Does not wait. */
+  /**
+   * Queues a start and returns the container's number. Does not wait. `texts`
+   * go where `patches` say in a copy of the plan.
+   */
   create(
     cloneFlags: number,
     hostPlan: Uint8Array | null,
     plan: Uint8Array,
-    fds: readonly number[],
+    texts: readonly string[],
+    patches: Uint32Array,
   ): number
   /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
   proceed(id: number, fd: number): void
@@ -41,6 +45,8 @@ export interface Native {
   start(
     id: number,
     plan: Uint8Array,
+    texts: readonly string[],
+    patches: Uint32Array,
     waits: boolean,
     stdin: number,
     stdout: number,

@@ -8,7 +8,7 @@ import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
 import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
 import { Box } from './container.js'
-import { explain, prepare, specify } from './prepare.js'
+import { explain, type Prepared, prepare, specify } from './prepare.js'
 
 /** How a container lives; see {@link Container.create}. */
 export interface CreateOptions {
@@ -35,6 +35,8 @@ export type IsolationOption = NamespaceKind | Partial<Record<NamespaceKind, stri
  */
 export class Container {
   readonly #configuration: Configuration
+  /** What has been prepared of this very description, until it is changed. */
+  #ready: { configuration: Configuration; prepared: Prepared } | undefined
 
   /**
    * @param id Names the container: 1 to 64 letters, digits, `_`, `.` and `-`,
@@ -67,13 +69,13 @@ export class Container {
     onlyKeys('rootfs', options, ['readonly'])
     if (typeof root === 'string') {
       if (root === '') throw invalidOption('rootfs', 'the path is empty')
-      this.#configuration.rootfs = {
+      this.#change().rootfs = {
         type: 'directory',
         path: resolve(root),
         readonly: options.readonly ?? false,
       }
     } else if (root?.type === 'overlay') {
-      this.#configuration.rootfs = { ...root, readonly: options.readonly ?? false }
+      this.#change().rootfs = { ...root, readonly: options.readonly ?? false }
     } else {
       throw invalidOption('rootfs', 'must be a path or an overlay()')
     }
@@ -108,7 +110,7 @@ export class Container {
         isolation[kind as NamespaceKind] = how
       }
     }
-    this.#configuration.isolation = isolation
+    this.#change().isolation = isolation
     return this
   }
 
@@ -117,7 +119,7 @@ export class Container {
     const length = Buffer.byteLength(`${name}`)
     if (length === 0 || length > HOSTNAME_MAX || name.includes('\0'))
       throw invalidOption('hostname', `must have 1 to ${HOSTNAME_MAX} bytes`)
-    this.#configuration.hostname = name
+    this.#change().hostname = name
     return this
   }
 
@@ -126,7 +128,7 @@ export class Container {
     for (const mount of mounts) {
       if (mount?.type !== 'bind' && mount?.type !== 'tmpfs')
         throw invalidOption('mount', 'must be made by bind() or tmpfs()')
-      this.#configuration.mounts.push(
+      this.#change().mounts.push(
         mount.type === 'bind' ? { ...mount, source: resolve(mount.source) } : mount,
       )
     }
@@ -147,19 +149,19 @@ export class Container {
         'inheritable',
         'ambient',
       ])
-    this.#configuration.capabilities = capabilities
+    this.#change().capabilities = capabilities
     return this
   }
 
   /** Paths that are hidden if they exist. Replaces the default, which is Docker's. */
   maskedPaths(paths: readonly string[]): this {
-    this.#configuration.maskedPaths = paths.map(path => checkTarget('maskedPaths', path))
+    this.#change().maskedPaths = paths.map(path => checkTarget('maskedPaths', path))
     return this
   }
 
   /** Paths that are made read-only if they exist. Replaces the default, which is Docker's. */
   readonlyPaths(paths: readonly string[]): this {
-    this.#configuration.readonlyPaths = paths.map(path => checkTarget('readonlyPaths', path))
+    this.#change().readonlyPaths = paths.map(path => checkTarget('readonlyPaths', path))
     return this
   }
 
@@ -168,7 +170,7 @@ export class Container {
    * files. Default: true. prctl(2) PR_SET_NO_NEW_PRIVS
    */
   noNewPrivileges(enabled: boolean): this {
-    this.#configuration.noNewPrivileges = enabled
+    this.#change().noNewPrivileges = enabled
     return this
   }
 
@@ -176,7 +178,7 @@ export class Container {
   process(process: { argv: readonly string[] } & ProcessOptions): this {
     onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask'])
     specify(this.#configuration, process.argv, process)
-    this.#configuration.process = process
+    this.#change().process = process
     return this
   }
 
@@ -185,14 +187,14 @@ export class Container {
     onlyKeys('step', placement, ['before', 'after', 'half'])
     if (step.side === 'host' && placement.half === 'process')
       throw invalidOption('step', 'the host has no part in the process half but waiting steps')
-    this.#configuration.steps.push({ step, placement })
+    this.#change().steps.push({ step, placement })
     return this
   }
 
   /** The plan of this description, printed, without anything being done. */
   explain(): string {
-    const configuration = this.#snapshot()
-    return explain(configuration, prepare(configuration))
+    const { configuration, prepared } = this.#prepare()
+    return explain(configuration, prepared)
   }
 
   /**
@@ -210,15 +212,24 @@ export class Container {
         option: 'create.lifetime',
       })
     options.signal?.throwIfAborted()
-    const configuration = this.#snapshot()
-    const prepared = prepare(configuration)
+    const { configuration, prepared } = this.#prepare()
     const id = configuration.id ?? randomUUID().replaceAll('-', '').slice(0, 12)
     return Box.create(id, configuration, prepared, options.signal)
   }
 
   /** What is said to the builder later does not change what has been made. */
-  #snapshot(): Configuration {
-    const { mounts, steps } = this.#configuration
-    return { ...this.#configuration, mounts: [...mounts], steps: [...steps] }
+  #prepare(): { configuration: Configuration; prepared: Prepared } {
+    if (this.#ready === undefined) {
+      const { mounts, steps } = this.#configuration
+      const configuration = { ...this.#configuration, mounts: [...mounts], steps: [...steps] }
+      this.#ready = { configuration, prepared: prepare(configuration) }
+    }
+    return this.#ready
+  }
+
+  /** The description, to be changed. */
+  #change(): Configuration {
+    this.#ready = undefined
+    return this.#configuration
   }
 }

@@ -8,7 +8,7 @@ import {
   onlyKeys,
 } from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
-import { type EncodedPlan, fill, type HostContext } from '../plan/index.js'
+import type { EncodedPlan, HostContext } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
 import type { Configuration } from './configuration.js'
 import { failureError } from './failure.js'
@@ -138,9 +138,15 @@ export class Box implements AsyncDisposable {
     const stdio = openStdio(options.stdio)
     try {
       const plan = this.#prepareStart(argv, options, stdio.pipes)
-      const bytes = fill(plan, { hostname: this.#hostname() })
       const waits = plan.points.length > 0
-      const [stdin, stdout, stderr] = native().start(this.#handle, bytes, waits, ...stdio.fds)
+      const [stdin, stdout, stderr] = native().start(
+        this.#handle,
+        plan.bytes,
+        this.#texts(plan),
+        plan.patches,
+        waits,
+        ...stdio.fds,
+      )
       this.#plan = plan
       this.#status = 'starting'
       const exited = new Promise<Exit>(resolve => {
@@ -217,9 +223,14 @@ export class Box implements AsyncDisposable {
 
   #create(): void {
     const { cloneFlags, host, setup } = this.#prepared
-    const bytes = setup.patches.size > 0 ? fill(setup, { hostname: this.#hostname() }) : setup.bytes
     try {
-      this.#handle = native().create(cloneFlags, host?.bytes ?? null, bytes, [])
+      this.#handle = native().create(
+        cloneFlags,
+        host?.bytes ?? null,
+        setup.bytes,
+        this.#texts(setup),
+        setup.patches,
+      )
     } catch (error) {
       throw nativeError('create', error)
     }
@@ -227,8 +238,9 @@ export class Box implements AsyncDisposable {
     ids.add(this.id)
   }
 
-  #hostname(): string {
-    return this.#configuration.hostname ?? this.id.slice(0, 63)
+  /** What goes to a plan's placeholders; the host name is the only one there is. */
+  #texts(plan: EncodedPlan): string[] {
+    return plan.placeholders.map(() => this.#configuration.hostname ?? this.id)
   }
 
   #prepareStart(

@@ -23,14 +23,6 @@ const OP_KINDS = 12
 const OP_TOLERATE = 18
 const OP_ARGS = 32
 
-/** Where a placeholder's text and its length stand in an encoded plan. */
-export interface Patch {
-  capacity: number
-  texts: number[]
-  /** Offsets of the 32-bit integers that hold the length. */
-  lengths: number[]
-}
-
 /** A plan as the core takes it, with what is needed to make sense of its answers. */
 export interface EncodedPlan {
   bytes: Uint8Array
@@ -40,7 +32,14 @@ export interface EncodedPlan {
   points: readonly WaitingStep[]
   /** The slots that hold descriptors when the plan has run, in ascending order. */
   held: readonly Slot[]
-  patches: ReadonlyMap<string, Patch>
+  /** Names of the placeholders, in the order in which {@link patches} counts them. */
+  placeholders: readonly string[]
+  /**
+   * Where placeholders stand, four numbers each: which one, whether its text
+   * (0) or its length (1) goes there, the offset, and how many bytes fit. The
+   * addon fills in the copy that it sends.
+   */
+  patches: Uint32Array
 }
 
 /** How {@link encode} is to see the steps. */
@@ -90,22 +89,9 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
     sources,
     points,
     held: options.hold ? [...(slots.at(-1) ?? new Map<Slot, number>()).keys()] : [],
-    patches: writer.patches,
+    placeholders: writer.placeholders,
+    patches: new Uint32Array(writer.patches),
   }
-}
-
-/** A copy of an encoded plan with its placeholders filled in. */
-export function fill(plan: EncodedPlan, texts: Record<string, string>): Uint8Array {
-  const bytes = Buffer.from(plan.bytes)
-  for (const [name, patch] of plan.patches) {
-    const text = texts[name] ?? ''
-    const length = Buffer.byteLength(text)
-    if (length > patch.capacity)
-      throw tooLarge(`${name} has ${length} bytes; ${patch.capacity} fit`)
-    for (const offset of patch.texts) bytes.write(text, offset)
-    for (const offset of patch.lengths) bytes.writeUInt32LE(length, offset)
-  }
-  return bytes
 }
 
 function tooLarge(problem: string): CofferdamError {
@@ -151,7 +137,8 @@ function assignSlots(
 
 /** Lays out header, operations and data. */
 class Writer {
-  readonly patches = new Map<string, Patch>()
+  readonly placeholders: string[] = []
+  readonly patches: number[] = []
   readonly #opCount: number
   readonly #strings = new Map<string, number>()
   #bytes: Buffer
@@ -213,7 +200,7 @@ class Writer {
       return [argKinds.BYTES, range(this.#placeholder(argument), argument.capacity)]
     }
     if (argument instanceof PlaceholderLength) {
-      this.#patch(argument.of).lengths.push(at)
+      this.#patch(argument.of, 1, at)
       return [argKinds.VALUE, 0n]
     }
     if ('value' in argument) return [argKinds.VALUE, BigInt.asUintN(64, BigInt(argument.value))]
@@ -232,13 +219,9 @@ class Writer {
     return [argKinds.VECTOR, range(offset, strings.length)]
   }
 
-  #patch(placeholder: Placeholder): Patch {
-    let patch = this.patches.get(placeholder.name)
-    if (patch === undefined) {
-      patch = { capacity: placeholder.capacity, texts: [], lengths: [] }
-      this.patches.set(placeholder.name, patch)
-    }
-    return patch
+  #patch({ name, capacity }: Placeholder, what: 0 | 1, offset: number): void {
+    if (!this.placeholders.includes(name)) this.placeholders.push(name)
+    this.patches.push(this.placeholders.indexOf(name), what, offset, capacity)
   }
 
   /** Room for the prefix, the text that is to come, and the NUL that ends it. */
@@ -247,7 +230,7 @@ class Writer {
     const prefixLength = Buffer.byteLength(prefix)
     const offset = this.#reserve(prefixLength + capacity + 1, 1)
     this.#bytes.write(prefix, offset)
-    this.#patch(placeholder).texts.push(offset + prefixLength)
+    this.#patch(placeholder, 0, offset + prefixLength)
     return offset
   }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
 
 #include "environment.h"
 #include "init_image.h"
@@ -80,10 +81,31 @@ std::vector<uint64_t> copy_plan(const Napi::Value& value, uint64_t* size) {
   return plan;
 }
 
+// Fills in a plan's placeholders. `patches` has four numbers for each place:
+// which text, whether the text or its length goes there, the offset, and how
+// many bytes fit; see EncodedPlan in lib/plan/encode.ts.
+void fill_plan(std::vector<uint64_t>& plan, uint64_t size, const Napi::Value& texts_value,
+               const Napi::Value& patches_value) {
+  auto texts = texts_value.As<Napi::Array>();
+  auto patches = patches_value.As<Napi::Uint32Array>();
+  auto* bytes = reinterpret_cast<uint8_t*>(plan.data());
+  for (size_t i = 0; i + 3 < patches.ElementLength(); i += 4) {
+    const uint32_t* patch = patches.Data() + i;
+    std::string text = texts.Get(patch[0]).As<Napi::String>().Utf8Value();
+    uint64_t offset = patch[2];
+    uint64_t needed = patch[1] == 0 ? patch[3] : sizeof(uint64_t);
+    if (text.size() > patch[3] || needed > size || offset > size - needed)
+      throw system_error(texts_value.Env(), 0, EINVAL);
+    uint64_t length = text.size();
+    if (patch[1] == 0) memcpy(bytes + offset, text.data(), text.size());
+    else memcpy(bytes + offset, &length, sizeof length);
+  }
+}
+
 // listen(listener)
 void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
 
-// create(cloneFlags, hostPlan | null, plan, fds): id
+// create(cloneFlags, hostPlan | null, plan, texts, patches): id
 Napi::Value create(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   open_process(env);
@@ -97,23 +119,13 @@ Napi::Value create(const Napi::CallbackInfo& info) {
       throw system_error(env, 0, EBADMSG);
   }
   job->plan = copy_plan(info[2], &job->plan_size);
-  auto fds = info[3].As<Napi::Array>();
-  for (uint32_t i = 0; i < fds.Length(); i++) {
-    int fd = fcntl(fds.Get(i).As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) {
-      int error = errno;
-      close_fds(job->fds);
-      throw system_error(env, __NR_fcntl, error);
-    }
-    job->fds.push_back(fd);
-  }
+  fill_plan(job->plan, job->plan_size, info[3], info[4]);
   job->init_fd = process().init_fd;
   job->null_fd = process().null_fd;
   Container* container = job->environment->add();
   job->container = container;
   int error = Spawner::instance().submit(job.get());
   if (error != 0) {
-    close_fds(job->fds);
     job->environment->remove(container);
     throw system_error(env, __NR_clone3, error);
   }
@@ -133,17 +145,20 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, waits, stdin, stdout, stderr): the host's ends of the pipes
+// start(id, plan, texts, patches, waits, stdin, stdout, stderr): the host's ends
+// of the pipes
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
-  auto plan = info[1].As<Napi::Uint8Array>();
+  uint64_t size;
+  auto plan = copy_plan(info[1], &size);
+  fill_plan(plan, size, info[2], info[3]);
   int send[3], ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
   uint32_t nr = __NR_pipe2;
   long status = 0;
 
   for (int i = 0; i < 3 && status == 0; i++) {
-    send[i] = info[3 + i].As<Napi::Number>().Int32Value();
+    send[i] = info[5 + i].As<Napi::Number>().Int32Value();
     if (send[i] == kIgnore) send[i] = process().null_fd;
     if (send[i] != kPipe) continue;
     int pair[2];
@@ -154,10 +169,11 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
   }
-  if (status == 0 && !info[2].As<Napi::Boolean>().Value())
+  if (status == 0 && !info[4].As<Napi::Boolean>().Value())
     environment(env)->expect_end_only(container);
   if (status == 0)
-    status = cf_send_plan(container->channel, plan.Data(), plan.ByteLength(), send, 3, &nr);
+    status = cf_send_plan(container->channel, reinterpret_cast<const uint8_t*>(plan.data()), size,
+                          send, 3, &nr);
   for (int fd : theirs)
     if (fd >= 0) close(fd);
   if (status < 0) {

@@ -52,12 +52,8 @@ void Spawner::forget(Environment* environment) {
   std::unique_lock<std::mutex> lock(mutex_);
   std::vector<Job*> kept;
   for (Job* job : queue_) {
-    if (job->environment != environment) {
-      kept.push_back(job);
-      continue;
-    }
-    close_fds(job->fds);
-    delete job;
+    if (job->environment == environment) delete job;
+    else kept.push_back(job);
   }
   queue_.swap(kept);
   while (busy_with_ == environment) pthread_cond_wait(&idle_, mutex_.native_handle());
@@ -91,14 +87,11 @@ void Spawner::run() {
         job->host_plan.empty() ? nullptr : reinterpret_cast<uint8_t*>(job->host_plan.data());
     request.plan = reinterpret_cast<const uint8_t*>(job->plan.data());
     request.plan_size = job->plan_size;
-    request.fds = job->fds.data();
-    request.fd_count = static_cast<unsigned>(job->fds.size());
     request.clone_flags = job->clone_flags;
     request.init_fd = job->init_fd;
     request.null_fd = job->null_fd;
     cf_spawn_result result;
     int status = cf_spawn(&request, &result);
-    close_fds(job->fds);
 
     Container* container = job->container;
     if (status == 0) {

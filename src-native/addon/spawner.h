@@ -41,7 +41,6 @@ struct Job {
   std::vector<uint64_t> host_plan;  // uint64_t for its alignment
   std::vector<uint64_t> plan;
   uint64_t plan_size = 0;
-  std::vector<int> fds;  // owned: closed when the job is done
   uint64_t clone_flags = 0;
   int init_fd = -1;
   int null_fd = -1;

@@ -84,8 +84,7 @@ static int run_host_plan(uint8_t *plan, struct cf_spawn_result *result) {
 }
 
 int cf_spawn(const struct cf_spawn_request *request, struct cf_spawn_result *result) {
-  int pair[2], fds[CF_MAX_FDS];
-  unsigned fd_count = 0;
+  int pair[2];
   uint32_t nr;
 
   result->pid = 0;
@@ -95,15 +94,13 @@ int cf_spawn(const struct cf_spawn_request *request, struct cf_spawn_result *res
 
   if (request->host_plan != 0 && run_host_plan(request->host_plan, result) < 0)
     return failed(result, 0, 0);
-  if (request->fd_count + result->held_count > CF_MAX_FDS)
-    return failed(result, __NR_sendmsg, -EMFILE);
-  for (unsigned i = 0; i < request->fd_count; i++) fds[fd_count++] = request->fds[i];
-  for (unsigned i = 0; i < result->held_count; i++) fds[fd_count++] = result->held[i];
+  if (result->held_count > CF_MAX_FDS) return failed(result, __NR_sendmsg, -EMFILE);
 
   long status = cf_call4(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
   if (status < 0) return failed(result, __NR_socketpair, status);
   result->channel = pair[0];
-  status = cf_send_plan(pair[0], request->plan, request->plan_size, fds, fd_count, &nr);
+  status = cf_send_plan(pair[0], request->plan, request->plan_size, result->held,
+                        result->held_count, &nr);
   if (status < 0) {
     cf_call1(__NR_close, pair[1]);
     return failed(result, nr, status);

@@ -13,11 +13,10 @@ extern "C" {
 #endif
 
 struct cf_spawn_request {
-  uint8_t *host_plan; /* host-side operations, checked; or NULL */
+  uint8_t *host_plan; /* host-side operations, checked; or NULL. What they leave
+                         in slots goes to init's first slots */
   const uint8_t *plan; /* init's plan */
   uint64_t plan_size;
-  const int *fds;     /* descriptors of the caller for init's first slots; */
-  unsigned fd_count;  /* what host_plan leaves in its slots comes after them */
   uint64_t clone_flags; /* namespaces that only clone can make */
   int init_fd;          /* from cf_init_open */
   int null_fd;          /* /dev/null */

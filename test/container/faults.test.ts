@@ -34,7 +34,8 @@ if (process.getuid?.() === 0) {
   const addon = native()
   addon.useInit(readFileSync(new URL('../../../build/Release/init-faulty', import.meta.url)))
   const { create, start } = addon
-  addon.create = (flags, host, plan, fds) => create(flags, host, withFault('create', plan), fds)
+  addon.create = (flags, host, plan, ...rest) =>
+    create(flags, host, withFault('create', plan), ...rest)
   addon.start = (id, plan, ...rest) => start(id, withFault('start', plan), ...rest)
 }
 

@@ -2,7 +2,15 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { plan } from 'cofferdam'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, runIn, scratch, shell } from '../support/index.js'
+import {
+  needsRoot,
+  overHost,
+  rememberTraces,
+  runIn,
+  scratch,
+  shell,
+  until,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 const { call, named, slot, step } = plan
@@ -86,7 +94,8 @@ t.test('a function of the host runs while init waits', needsRoot, async t => {
     async run(context) {
       seen.push(context)
       writeFileSync(file, '')
-      t.match(readFileSync(`/proc/${context.pid}/status`, 'utf8'), /State:\tS/)
+      const asleep = () => /State:\tS/.test(readFileSync(`/proc/${context.pid}/status`, 'utf8'))
+      t.ok(await until(asleep), 'init does nothing meanwhile')
       t.ok(existsSync(context.namespace('network')))
       await new Promise(resolve => setTimeout(resolve, 20))
     },

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { native } from '#lib/base/index.js'
 
-const { call, encode, fill, named, Placeholder, PlaceholderLength, slot, step } = plan
+const { call, encode, named, Placeholder, PlaceholderLength, slot, step } = plan
 
 const OP = (i: number) => 24 + 80 * i
 
@@ -67,18 +67,26 @@ t.test('what does not fit is refused', async t => {
   t.throws(() => encode([step('x', ...Array(8193).fill(call('getpid', [])))]), { message: /8193/ })
 })
 
-t.test('placeholders are filled in copies', async t => {
+t.test('placeholders: where their texts and lengths go', async t => {
   const name = new Placeholder('name', 8)
-  const encoded = encode([
+  const { bytes, placeholders, patches } = encode([
     step('x', call('sethostname', [name, new PlaceholderLength(name)])),
     step('y', plan.exec(['/x'], ['x'], ['A=b', new Placeholder('name', 8, 'N=')])),
   ])
-  const filled = Buffer.from(fill(encoded, { name: 'abc' }))
-  t.ok(filled.includes('N=abc\0'))
-  t.notOk(Buffer.from(encoded.bytes).includes('abc'), 'the original stays')
-  t.equal(filled.readBigUInt64LE(OP(0) + 40), 3n, 'the length')
-  t.throws(() => fill(encoded, { name: '123456789' }), { message: /8 fit/ })
-  t.ok(native().check(filled, false))
+  t.same(placeholders, ['name'])
+  const rows = [0, 4, 8].map(i => [...patches.subarray(i, i + 4)])
+  t.same(
+    rows.map(([which, what, , capacity]) => [which, what, capacity]),
+    [
+      [0, 0, 8],
+      [0, 1, 8],
+      [0, 0, 8],
+    ],
+  )
+  t.equal(rows[1]?.[2], OP(0) + 40, 'the second argument')
+  const text = rows[2]?.[2] as number
+  t.equal(Buffer.from(bytes).toString('latin1', text - 2, text + 9), 'N=\0\0\0\0\0\0\0\0\0')
+  t.ok(native().check(bytes, false))
 })
 
 t.test('the host’s side may make few calls', async t => {
