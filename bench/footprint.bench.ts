@@ -84,7 +84,7 @@ async function growth(): Promise<void> {
     threads: readdirSync('/proc/self/task').length,
     mounts: readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length,
   })
-  for (let i = 0; i < 500; i++) await runOnce(withNetwork)
+  for (let i = 0; i < 1000; i++) await runOnce(withNetwork)
   collect()
   const before = { ...look(), resident: resident() }
   for (let i = 0; i < 1000; i++) await runOnce(withNetwork)
