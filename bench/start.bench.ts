@@ -14,6 +14,9 @@ import {
 } from './lib/contenders.js'
 import { Workbench } from './lib/rootfs.js'
 import { median, quantile, type Row, report } from './lib/statistics.js'
+import { runWithUnifiedHierarchy } from './lib/unified.js'
+
+runWithUnifiedHierarchy()
 
 const { values } = parseArgs({
   options: { starts: { type: 'string', default: '200' }, json: { type: 'boolean' } },

@@ -21,10 +21,10 @@ function show(title: string, ...lines: string[]): void {
 /** Runs a shell script as the container's first process and gives what it printed. */
 async function inside(box: Box, script: string): Promise<string> {
   const main = await box.start(['sh', '-c', script])
-  main.stdin?.end()
+  main.stdin.end()
   const [output, errors, { exitCode }] = await Promise.all([
-    main.stdout?.text(),
-    main.stderr?.text(),
+    main.stdout.text(),
+    main.stderr.text(),
     main.exited,
   ])
   if (exitCode !== 0) throw new Error(`the script ended with ${exitCode}: ${errors}`)

@@ -13,7 +13,7 @@ import type { ProcessOptions } from '../process/index.js'
 import type { Configuration } from './configuration.js'
 import { failureError } from './failure.js'
 import { Journal } from './journal.js'
-import { type Exit, MainProcess } from './main-process.js'
+import { type Exit, MainProcess, type PipedProcess } from './main-process.js'
 import { explain, type Prepared, prepareProcess, specify } from './prepare.js'
 import { listen, unlisten } from './registry.js'
 import { openStdio, type Stdio } from './streams.js'
@@ -131,6 +131,11 @@ export class Box implements AsyncDisposable {
    * it may not be executed; `ERR_STATE` when the container is not parked. After
    * a failure that is not about the options the container is stopped.
    */
+  start(
+    argv?: readonly string[],
+    options?: StartOptions & { stdio?: 'pipe' },
+  ): Promise<PipedProcess>
+  start(argv?: readonly string[], options?: StartOptions): Promise<MainProcess>
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<MainProcess> {
     onlyKeys('start', options, ['stdio', 'env', 'cwd', 'user', 'umask'])
     if (this.#status !== 'created') throw this.#wrongState('start')

@@ -1,5 +1,5 @@
 export * from './builder.js'
 export * from './configuration.js'
 export { Box, type Omission, type StartOptions, type Status } from './container.js'
-export { type Exit, MainProcess } from './main-process.js'
+export { type Exit, MainProcess, type PipedProcess } from './main-process.js'
 export { InputStream, OutputStream, type Stdio, type Stream } from './streams.js'

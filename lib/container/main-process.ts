@@ -67,3 +67,10 @@ export class MainProcess {
     return fd
   }
 }
+
+/** A process all of whose standard streams are pipes, as they are by default. */
+export type PipedProcess = MainProcess & {
+  readonly stdin: InputStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+}

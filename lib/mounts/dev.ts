@@ -1,4 +1,13 @@
-import { call, type InitStep, named, type Operation, slot, step, target } from '../plan/index.js'
+import {
+  call,
+  type InitStep,
+  mode,
+  named,
+  type Operation,
+  slot,
+  step,
+  target,
+} from '../plan/index.js'
 import { attach, attachAt, MOUNT_ATTR, newFileSystem } from './operations.js'
 import type { Place } from './steps.js'
 
@@ -44,7 +53,7 @@ export function devStep(place: Place): InitStep {
   ): Operation[] => {
     const tree = slot(path)
     return [
-      call('mkdirat', [dev, path, 0o755]),
+      call('mkdirat', [dev, path, mode(0o755)]),
       ...newFileSystem(type, slot('fs'), tree, options, ...attributes),
       attachAt(tree, dev, path),
     ]

@@ -7,6 +7,7 @@ import {
   type HostStep,
   hostStep,
   type InitStep,
+  mode,
   type Named,
   named,
   O_CLOEXEC,
@@ -181,9 +182,12 @@ function overlayStep(spec: OverlayRoot, root: Slot): InitStep {
     'rootfs',
     ...newFileSystem('tmpfs', slot('fs'), base, { size: `${spec.size}`, mode: '755' }),
     attachOverRoot(base),
-    call('mkdirat', [base, 'root', 0o755]),
+    call('mkdirat', [base, 'root', mode(0o755)]),
     ...(spec.upper === undefined
-      ? [call('mkdirat', [base, 'upper', 0o755]), call('mkdirat', [base, 'work', 0o700])]
+      ? [
+          call('mkdirat', [base, 'upper', mode(0o755)]),
+          call('mkdirat', [base, 'work', mode(0o700)]),
+        ]
       : []),
     // Relative paths, since nothing else names what lies on the new root.
     call('fchdir', [base]),

@@ -27,6 +27,11 @@ export function named(text: string, value: number | bigint): Named {
   return { value, text }
 }
 
+/** Permission bits, printed in octal. */
+export function mode(bits: number): Named {
+  return named(`0${bits.toString(8)}`, bits)
+}
+
 /** Flags joined with `|`. Below 2^53, which covers all flags in use. */
 export function flags(...parts: Named[]): Named {
   if (parts.length === 0) return named('0', 0)

@@ -3,6 +3,7 @@ import {
   call,
   exec,
   type InitStep,
+  mode,
   named,
   type Operation,
   type Slot,
@@ -90,7 +91,7 @@ export function readyStep(process: ProcessSpecification): InitStep {
   return step(
     'ready',
     dieWithHost(),
-    call('umask', [named(`0${process.umask.toString(8)}`, process.umask)]),
+    call('umask', [mode(process.umask)]),
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
     ...ignoredByNode.map(name =>
       call('rt_sigaction', [

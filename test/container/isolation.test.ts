@@ -46,7 +46,7 @@ t.test('an existing namespace is joined', needsRoot, async t => {
       kind,
     )
   const main = await box.start(['hostname'])
-  t.equal(await main.stdout?.text(), 'other\n')
+  t.equal(await main.stdout.text(), 'other\n')
 })
 
 t.test('PID: it is process 1, and /proc shows its own processes only', needsRoot, async t => {
@@ -116,7 +116,7 @@ t.test('mount: nothing of what it mounts reaches the host', needsRoot, async t =
     '-c',
     'mount -t tmpfs none /mnt && echo mounted && sleep 100',
   ])
-  t.equal((await main.stdout?.lines().next())?.value, 'mounted')
+  t.equal((await main.stdout.lines().next())?.value, 'mounted')
   t.equal(readFileSync('/proc/self/mountinfo', 'utf8'), before)
 })
 

@@ -16,8 +16,8 @@ t.test('a container is made, started, waited for and deleted', needsRoot, async 
   t.equal(box.status, 'running')
   t.equal(box.main, main)
   t.equal(main.pid, box.pid, 'the program is what init has become')
-  t.equal(await main.stdout?.text(), 'out\n')
-  t.equal(await main.stderr?.text(), 'err\n')
+  t.equal(await main.stdout.text(), 'out\n')
+  t.equal(await main.stderr.text(), 'err\n')
   t.same(await main.exited, { exitCode: 7, signal: null })
   t.equal(box.status, 'stopped')
 
@@ -34,7 +34,7 @@ t.test('the process half named in the builder is what start() runs', needsRoot, 
   })
   await using box = await builder.create()
   const main = await box.start()
-  t.equal(await main.stdout?.text(), 'me in /usr\n')
+  t.equal(await main.stdout.text(), 'me in /usr\n')
   await using other = await builder.create()
   t.equal((await runIn(other, ['sh', '-c', 'echo $WHO'], {})).stdout, 'me\n')
 })
@@ -63,7 +63,7 @@ t.test('a signal with a handler reaches the first process', needsRoot, async t =
     '-c',
     'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.05; done',
   ])
-  const lines = main.stdout?.lines()
+  const lines = main.stdout.lines()
   t.equal((await lines?.next())?.value, 'ready')
   await box.kill('SIGTERM')
   t.equal((await lines?.next())?.value, 'caught')
@@ -153,7 +153,7 @@ t.test('the design brief’s example', needsRoot, async t => {
     .create()
   const main = await box.start(['sh', '-c', 'echo hello from $(hostname), pid $$'])
   const lines: string[] = []
-  for await (const line of main.stdout?.lines() ?? []) lines.push(line)
+  for await (const line of main.stdout.lines()) lines.push(line)
   t.same(lines, ['hello from demo, pid 1'])
   t.same(await main.exited, { exitCode: 0, signal: null })
 })

@@ -158,7 +158,7 @@ t.test(
     for (let i = 0; i < 3; i++) {
       await using box = await builder.create()
       const main = await box.start(['sh', '-c', 'echo $HOSTNAME'])
-      t.equal(await main.stdout?.text(), `${box.id}\n`)
+      t.equal(await main.stdout.text(), `${box.id}\n`)
     }
   },
 )

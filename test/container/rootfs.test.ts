@@ -133,7 +133,7 @@ t.test('directory: a target in use by another container is left to it', needsRoo
   await using second = await builder.create()
   await first.delete()
   const main = await second.start(['stat', '-f', '-c', '%T', '/shared'])
-  t.equal(await main.stdout?.text(), 'tmpfs\n', 'its mount is still there')
+  t.equal(await main.stdout.text(), 'tmpfs\n', 'its mount is still there')
 })
 
 t.test('directory: read-only, with what is mounted below it', needsRoot, async t => {
@@ -222,7 +222,7 @@ t.test('bind: read-only means submounts too', needsRoot, async t => {
     .mount(bind(folder, '/data', { readonly: true }))
     .create()
   const main = await outer.start(['sh', '-c', 'touch /data/x /data/inner/x; echo done'])
-  t.match(await main.stderr?.text(), /x.*Read-only file system.*x.*Read-only file system/s)
+  t.match(await main.stderr.text(), /x.*Read-only file system.*x.*Read-only file system/s)
   t.same(readdirSync(folder), ['inner'])
   rmSync(inner, { recursive: true })
 })

@@ -10,9 +10,9 @@ const nothingLeft = await rememberTraces()
 t.test('what is written to stdin is read inside', needsRoot, async t => {
   await using box = await overHost().create()
   const main = await box.start(['cat'])
-  main.stdin?.write('one\n')
-  main.stdin?.end('two')
-  t.equal(await main.stdout?.text(), 'one\ntwo')
+  main.stdin.write('one\n')
+  main.stdin.end('two')
+  t.equal(await main.stdout.text(), 'one\ntwo')
   t.same(await main.exited, { exitCode: 0, signal: null })
 })
 
@@ -30,7 +30,7 @@ t.test('what a program wrote can be read after it has ended', needsRoot, async t
   await using box = await overHost().create()
   const main = await box.start(['echo', 'still here'])
   await main.exited
-  t.equal(await main.stdout?.text(), 'still here\n')
+  t.equal(await main.stdout.text(), 'still here\n')
 })
 
 t.test('lines: whatever the chunks are, and without a last line end', needsRoot, async t => {
@@ -38,14 +38,14 @@ t.test('lines: whatever the chunks are, and without a last line end', needsRoot,
   const script = 'printf "a\\n\\nb"; sleep 0.05; printf "c\\n\\303"; sleep 0.05; printf "\\274 end"'
   const main = await box.start(['sh', '-c', script])
   const lines: string[] = []
-  for await (const line of main.stdout?.lines() ?? []) lines.push(line)
+  for await (const line of main.stdout.lines()) lines.push(line)
   t.same(lines, ['a', '', 'bc', 'ü end'])
 })
 
 t.test('lines: one may stop early', needsRoot, async t => {
   await using box = await overHost().create()
   const main = await box.start(['yes'])
-  for await (const line of main.stdout?.lines() ?? []) {
+  for await (const line of main.stdout.lines()) {
     t.equal(line, 'y')
     break
   }

@@ -1,0 +1,39 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Container, tmpfs } from 'cofferdam'
+import t from 'tap'
+import { scratch } from './support/index.js'
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+t.test('docs/how-a-start-works.md shows what explain() prints, in its order', async t => {
+  const root = join(scratch(t), 'root')
+  mkdirSync(root)
+  const text = new Container('demo')
+    .rootfs(root, { readonly: true })
+    .mount(tmpfs('/tmp'))
+    .process({ argv: ['sh', '-c', 'echo hello'], user: 1000 })
+    .explain()
+    .replaceAll(root, '/srv/demo')
+  const printed = text.split('\n')
+  const shown = [...read('docs/how-a-start-works.md').matchAll(/^```explain\n(.*?)^```/gms)]
+    .flatMap(([, block]) => (block as string).split('\n'))
+    .filter(line => line !== '')
+  t.ok(shown.length > 40)
+  let at = -1
+  for (const line of shown) {
+    const next = printed.findIndex(
+      (candidate, i) => i > at && candidate.trimEnd() === line.trimEnd(),
+    )
+    if (next < 0) t.fail(`not printed, or not here: ${line}`)
+    else at = next
+  }
+})
+
+t.test('what the README and the guides link to is there', async t => {
+  for (const page of ['README.md', 'CONTRIBUTING.md', 'docs/decisions.md', 'docs/status.md']) {
+    const folder = page.includes('/') ? 'docs/' : ''
+    for (const [, target] of read(page).matchAll(/\]\(([^)#:]+)\)/g))
+      t.ok(read(`${folder}${target}`), `${page}: ${target}`)
+  }
+})
