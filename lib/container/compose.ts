@@ -132,7 +132,8 @@ function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {
   return all
 }
 
-function resolveCapabilities({ capabilities }: Configuration): CapabilitySets {
+/** The five sets of what `capabilities()` was told, or the default. */
+export function resolveCapabilities({ capabilities }: Configuration): CapabilitySets {
   if (capabilities === undefined || Array.isArray(capabilities)) {
     const bits = toBits('capabilities', (capabilities as []) ?? defaultCapabilities)
     return { bounding: bits, effective: bits, permitted: bits, inheritable: 0n, ambient: 0n }

@@ -13,6 +13,7 @@ import {
   isolates,
   type ProcessRequest,
   parkStep,
+  resolveCapabilities,
   streamSlots,
 } from './compose.js'
 import type { Configuration } from './configuration.js'
@@ -24,7 +25,10 @@ export interface Prepared {
   /** Carried out on the host before there is an init, if anything is. */
   host: EncodedPlan | null
   setup: EncodedPlan
-  /** Encoded process halves by what was asked for. */
+  /**
+   * Encoded process halves by what was asked for: shared by configurations
+   * that differ in nothing that concerns them.
+   */
   processes: Map<string, EncodedPlan>
 }
 
@@ -50,13 +54,10 @@ export function prepare(configuration: Configuration): Prepared {
     cloneFlags: isolates(configuration, 'pid') ? Number(kinds.pid.flag.value) : 0,
     host,
     setup: encode([...initSteps, parkStep], { given: host?.held ?? [] }),
-    processes: new Map(),
+    processes: processesOf(configuration),
   }
   // The process half is encoded later, but what is wrong with it is said now.
-  composeProcess(configuration, {
-    specification: specify(configuration, ['true'], {}),
-    pipes: [],
-  })
+  resolveCapabilities(configuration)
   if (key !== undefined) remember(cache, key, prepared)
   return prepared
 }
@@ -95,6 +96,18 @@ function cacheKey(configuration: Configuration): string | undefined {
   if (configuration.steps.length > 0) return undefined
   const { id: _, steps: __, ...rest } = configuration
   return JSON.stringify(rest)
+}
+
+const processCaches = new Map<string, Map<string, EncodedPlan>>()
+
+/** Where the process halves of a configuration are kept. */
+function processesOf({ steps, capabilities, noNewPrivileges, process }: Configuration) {
+  const fresh = new Map<string, EncodedPlan>()
+  if (steps.length > 0) return fresh
+  const key = JSON.stringify([capabilities, noNewPrivileges, process])
+  const known = processCaches.get(key)
+  if (known === undefined) remember(processCaches, key, fresh)
+  return known ?? fresh
 }
 
 function remember<T>(map: Map<string, T>, key: string, value: T): void {

@@ -73,67 +73,95 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
       stepNumbers.push(number)
     }
   })
-  if (sources.length > MAX_OPS) throw tooLarge(`${sources.length} operations; ${MAX_OPS} fit`)
+  if (sources.length > MAX_OPS) throw invalidPlan(`${sources.length} operations; ${MAX_OPS} fit`)
 
-  const slots = assignSlots(
-    sources.map(source => source.operation),
-    options,
-  )
+  const slots = new SlotTable(sources, options)
   const writer = new Writer(sources.length)
   sources.forEach(({ step, operation }, index) => {
     const optional = step.side === 'init' && step.optional === true
-    writer.operation(index, stepNumbers[index] ?? 0, operation, optional, slots[index] ?? new Map())
+    slots.enter(operation)
+    writer.operation(index, stepNumbers[index] ?? 0, operation, optional, slots)
+    slots.leave(operation, index)
   })
   return {
     bytes: writer.finish(),
     sources,
     points,
-    held: options.hold ? [...(slots.at(-1) ?? new Map<Slot, number>()).keys()] : [],
+    held: slots.held(),
     placeholders: writer.placeholders,
     patches: new Uint32Array(writer.patches),
   }
 }
 
-function tooLarge(problem: string): CofferdamError {
+function invalidPlan(problem: string): CofferdamError {
   return new CofferdamError(`plan: ${problem}`, { code: 'ERR_INVALID_OPTION', option: 'plan' })
 }
 
 /**
  * Gives each slot the lowest free number from the operation that fills it to
  * the one that uses it last, so that a plan of hundreds of mounts gets by with
- * a handful. Answers, for each operation, which slots have which number.
+ * a handful.
  */
-function assignSlots(
-  operations: readonly Operation[],
-  { given = [], hold = false }: EncodeOptions,
-): Map<Slot, number>[] {
-  const lastUse = new Map<Slot, number>()
-  operations.forEach((operation, index) => {
-    for (const argument of operation.args)
-      if (argument instanceof Slot) lastUse.set(argument, index)
-    if (operation.result !== undefined) lastUse.set(operation.result, index)
-  })
+class SlotTable {
+  readonly #lastUse = new Map<Slot, number>()
+  readonly #numbers = new Map<Slot, number>()
+  readonly #taken = new Uint8Array(SLOTS)
+  readonly #hold: boolean
 
-  const numbers = new Map<Slot, number>()
-  given.forEach((slot, number) => {
-    numbers.set(slot, number)
-  })
-  return operations.map((operation, index) => {
-    const { result } = operation
-    if (result !== undefined && !numbers.has(result)) {
-      const taken = new Set(numbers.values())
-      let number = 0
-      while (taken.has(number)) number++
-      if (number >= SLOTS) throw tooLarge(`more than ${SLOTS} descriptors in use at once`)
-      numbers.set(result, number)
+  constructor(
+    sources: readonly { operation: Operation }[],
+    { given = [], hold = false }: EncodeOptions,
+  ) {
+    this.#hold = hold
+    sources.forEach(({ operation }, index) => {
+      for (const slot of slotsOf(operation)) this.#lastUse.set(slot, index)
+    })
+    for (const slot of given) this.#give(slot)
+  }
+
+  /** Before an operation: its result has a number. */
+  enter({ result }: Operation): void {
+    if (result !== undefined && !this.#numbers.has(result)) this.#give(result)
+  }
+
+  /** After it: what it was the last to use is free again. */
+  leave(operation: Operation, index: number): void {
+    if (this.#hold) return
+    for (const slot of slotsOf(operation)) {
+      if (this.#lastUse.get(slot) !== index) continue
+      this.#taken[this.numberOf(slot)] = 0
+      this.#numbers.delete(slot)
     }
-    const now = new Map(numbers)
-    if (!hold)
-      for (const slot of numbers.keys())
-        if ((lastUse.get(slot) ?? -1) <= index) numbers.delete(slot)
-    return now
-  })
+  }
+
+  numberOf(slot: Slot): number {
+    const number = this.#numbers.get(slot)
+    if (number === undefined) throw invalidPlan(`<${slot.name}> is used before anything fills it`)
+    return number
+  }
+
+  /** The slots that are held to the end, in the order of their numbers. */
+  held(): Slot[] {
+    return this.#hold ? [...this.#numbers.keys()] : []
+  }
+
+  #give(slot: Slot): void {
+    const number = this.#taken.indexOf(0)
+    if (number < 0) throw invalidPlan(`more than ${SLOTS} descriptors in use at once`)
+    this.#taken[number] = 1
+    this.#numbers.set(slot, number)
+  }
 }
+
+function slotsOf({ args, result }: Operation): Set<Slot> {
+  const slots = new Set<Slot>()
+  for (const argument of args) if (argument instanceof Slot) slots.add(argument)
+  if (result !== undefined) slots.add(result)
+  return slots
+}
+
+/** Plans are put together here, and copied out when their size is known. */
+let scratch = Buffer.alloc(64 * 1024)
 
 /** Lays out header, operations and data. */
 class Writer {
@@ -141,13 +169,12 @@ class Writer {
   readonly patches: number[] = []
   readonly #opCount: number
   readonly #strings = new Map<string, number>()
-  #bytes: Buffer
   #size: number
 
   constructor(opCount: number) {
     this.#opCount = opCount
-    this.#size = HEADER_SIZE + opCount * OP_SIZE
-    this.#bytes = Buffer.alloc(Math.max(8192, this.#size * 2))
+    this.#size = 0
+    this.#reserve(HEADER_SIZE + opCount * OP_SIZE, 1)
   }
 
   operation(
@@ -155,68 +182,76 @@ class Writer {
     step: number,
     operation: Operation,
     optional: boolean,
-    slots: ReadonlyMap<Slot, number>,
+    slots: SlotTable,
   ): void {
     const at = HEADER_SIZE + index * OP_SIZE
     const { args, tolerate = [], result } = operation
-    if (args.length > ARGS) throw tooLarge(`an operation with ${args.length} arguments`)
-    this.#bytes.writeUInt16LE(operation.code, at)
-    this.#bytes.writeUInt16LE(step, at + 2)
-    this.#bytes.writeUInt32LE(syscallNumber(operation), at + 4)
-    this.#bytes[at + 8] = result === undefined ? NO_SLOT : numberOf(result, slots)
-    this.#bytes[at + 9] = optional ? OP_OPTIONAL : 0
-    this.#bytes[at + 10] = operation.skip ?? 0
-    this.#bytes[at + 11] = args.length
+    if (args.length > ARGS) throw invalidPlan(`an operation with ${args.length} arguments`)
+    scratch.writeUInt16LE(operation.code, at)
+    scratch.writeUInt16LE(step, at + 2)
+    scratch.writeUInt32LE(syscallNumber(operation), at + 4)
+    scratch[at + 8] = result === undefined ? NO_SLOT : slots.numberOf(result)
+    scratch[at + 9] = optional ? OP_OPTIONAL : 0
+    scratch[at + 10] = operation.skip ?? 0
+    scratch[at + 11] = args.length
     tolerate.forEach((code, i) => {
-      this.#bytes.writeUInt16LE(errnoNumber(code), at + OP_TOLERATE + 2 * i)
+      scratch.writeUInt16LE(errnoNumber(code), at + OP_TOLERATE + 2 * i)
     })
     args.forEach((argument, i) => {
-      const [kind, value] = this.#argument(argument, slots, at + OP_ARGS + 8 * i)
-      this.#bytes[at + OP_KINDS + i] = kind
-      this.#bytes.writeBigUInt64LE(value, at + OP_ARGS + 8 * i)
+      scratch[at + OP_KINDS + i] = this.#argument(argument, slots, at + OP_ARGS + 8 * i)
     })
   }
 
   finish(): Uint8Array {
-    if (this.#size > MAX_PLAN) throw tooLarge(`${this.#size} bytes; ${MAX_PLAN} fit`)
-    this.#bytes.writeUInt32LE(WIRE_MAGIC, 0)
-    this.#bytes.writeUInt32LE(WIRE_VERSION, 4)
-    this.#bytes.writeUInt32LE(this.#size, 8)
-    this.#bytes.writeUInt32LE(this.#opCount, 12)
-    return this.#bytes.subarray(0, this.#size)
+    if (this.#size > MAX_PLAN) throw invalidPlan(`${this.#size} bytes; ${MAX_PLAN} fit`)
+    scratch.writeUInt32LE(WIRE_MAGIC, 0)
+    scratch.writeUInt32LE(WIRE_VERSION, 4)
+    scratch.writeUInt32LE(this.#size, 8)
+    scratch.writeUInt32LE(this.#opCount, 12)
+    return Uint8Array.prototype.slice.call(scratch, 0, this.#size)
   }
 
-  /** Kind and value of an argument that stands at `at`. */
-  #argument(
-    argument: Argument,
-    slots: ReadonlyMap<Slot, number>,
-    at: number,
-  ): [kind: number, value: bigint] {
-    if (typeof argument === 'number' || typeof argument === 'bigint')
-      return [argKinds.VALUE, BigInt.asUintN(64, BigInt(argument))]
-    if (typeof argument === 'string') return [argKinds.STRING, BigInt(this.#string(argument))]
-    if (argument instanceof Slot) return [argKinds.SLOT, BigInt(numberOf(argument, slots))]
+  /** Writes an argument to `at`, and what it points to behind all else; gives its kind. */
+  #argument(argument: Argument, slots: SlotTable, at: number): number {
+    if (typeof argument === 'number' || typeof argument === 'bigint') {
+      writeValue(argument, at)
+      return argKinds.VALUE
+    }
+    if (typeof argument === 'string') {
+      scratch.writeUInt32LE(this.#string(argument), at)
+      return argKinds.STRING
+    }
+    if (argument instanceof Slot) {
+      scratch.writeUInt32LE(slots.numberOf(argument), at)
+      return argKinds.SLOT
+    }
     if (argument instanceof Placeholder) {
-      return [argKinds.BYTES, range(this.#placeholder(argument), argument.capacity)]
+      writeRange(this.#placeholder(argument), argument.capacity, at)
+      return argKinds.BYTES
     }
     if (argument instanceof PlaceholderLength) {
       this.#patch(argument.of, 1, at)
-      return [argKinds.VALUE, 0n]
+      return argKinds.VALUE
     }
-    if ('value' in argument) return [argKinds.VALUE, BigInt.asUintN(64, BigInt(argument.value))]
+    if ('value' in argument) {
+      writeValue(argument.value, at)
+      return argKinds.VALUE
+    }
     if ('bytes' in argument) {
       const offset = this.#reserve(argument.bytes.length, 8)
-      this.#bytes.set(argument.bytes, offset)
-      return [argKinds.BYTES, range(offset, argument.bytes.length)]
+      scratch.set(argument.bytes, offset)
+      writeRange(offset, argument.bytes.length, at)
+      return argKinds.BYTES
     }
     const strings = argument.map(item =>
       typeof item === 'string' ? this.#string(item) : this.#placeholder(item),
     )
     const offset = this.#reserve(8 * (strings.length + 1), 8)
     strings.forEach((string, i) => {
-      this.#bytes.writeUInt32LE(string, offset + 8 * i)
+      scratch.writeUInt32LE(string, offset + 8 * i)
     })
-    return [argKinds.VECTOR, range(offset, strings.length)]
+    writeRange(offset, strings.length, at)
+    return argKinds.VECTOR
   }
 
   #patch({ name, capacity }: Placeholder, what: 0 | 1, offset: number): void {
@@ -229,7 +264,7 @@ class Writer {
     const { prefix, capacity } = placeholder
     const prefixLength = Buffer.byteLength(prefix)
     const offset = this.#reserve(prefixLength + capacity + 1, 1)
-    this.#bytes.write(prefix, offset)
+    scratch.write(prefix, offset)
     this.#patch(placeholder, 0, offset + prefixLength)
     return offset
   }
@@ -243,46 +278,47 @@ class Writer {
       })
     const length = Buffer.byteLength(text)
     const offset = this.#reserve(length + 1, 1)
-    this.#bytes.write(text, offset)
+    scratch.write(text, offset)
     this.#strings.set(text, offset)
     return offset
   }
 
+  /** Room for `length` bytes, all zero. */
   #reserve(length: number, alignment: number): number {
     const offset = Math.ceil(this.#size / alignment) * alignment
-    this.#size = offset + length
-    if (this.#size > this.#bytes.length) {
-      const larger = Buffer.alloc(this.#size * 2)
-      this.#bytes.copy(larger)
-      this.#bytes = larger
+    const end = offset + length
+    if (end > scratch.length) {
+      if (end > MAX_PLAN) throw invalidPlan(`more than ${MAX_PLAN} bytes`)
+      const larger = Buffer.alloc(end * 2)
+      scratch.copy(larger, 0, 0, this.#size)
+      scratch = larger
     }
+    scratch.fill(0, this.#size, end)
+    this.#size = end
     return offset
   }
 }
 
-function range(offset: number, length: number): bigint {
-  return BigInt(offset) | (BigInt(length) << 32n)
+const TWO_32 = 2 ** 32
+
+/** Writes a 64-bit integer. Most are small numbers, for which BigInt would be slow. */
+function writeValue(value: number | bigint, at: number): void {
+  if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) < TWO_32) {
+    scratch.writeUInt32LE(value >>> 0, at)
+    scratch.writeUInt32LE(value < 0 ? 0xffffffff : 0, at + 4)
+  } else scratch.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at)
 }
 
-function numberOf(slot: Slot, slots: ReadonlyMap<Slot, number>): number {
-  const number = slots.get(slot)
-  if (number === undefined)
-    throw new CofferdamError(`plan: <${slot.name}> is used before anything fills it`, {
-      code: 'ERR_INVALID_OPTION',
-      option: 'plan',
-    })
-  return number
+function writeRange(offset: number, length: number, at: number): void {
+  scratch.writeUInt32LE(offset, at)
+  scratch.writeUInt32LE(length, at + 4)
 }
 
 function syscallNumber(operation: Operation): number {
   if (operation.code !== opcodes.SYSCALL) return 0
   if (typeof operation.call === 'number') return operation.call
   const number = nativeFacts().syscalls[operation.call ?? '']
-  if (number === undefined)
-    throw new CofferdamError(`plan: no system call ${operation.call}`, {
-      code: 'ERR_INVALID_OPTION',
-      option: 'plan',
-    })
+  if (number === undefined) throw invalidPlan(`no system call ${operation.call}`)
   return number
 }
 
@@ -290,10 +326,6 @@ const errnoNumbers: Record<string, number> = constants.errno
 
 function errnoNumber(code: string): number {
   const number = errnoNumbers[code]
-  if (number === undefined)
-    throw new CofferdamError(`plan: no error ${code}`, {
-      code: 'ERR_INVALID_OPTION',
-      option: 'plan',
-    })
+  if (number === undefined) throw invalidPlan(`no error ${code}`)
   return number
 }

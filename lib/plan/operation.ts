@@ -32,11 +32,11 @@ export function mode(bits: number): Named {
   return named(`0${bits.toString(8)}`, bits)
 }
 
-/** Flags joined with `|`. Below 2^53, which covers all flags in use. */
+/** Flags joined with `|`, each below 2^31. */
 export function flags(...parts: Named[]): Named {
   if (parts.length === 0) return named('0', 0)
-  let value = 0n
-  for (const part of parts) value |= BigInt(part.value)
+  let value = 0
+  for (const part of parts) value |= Number(part.value)
   return named(parts.map(part => part.text).join('|'), value)
 }
 
