@@ -216,6 +216,8 @@ void Environment::read_channel(Container* container) {
       return;
     }
     handle_message(container, message, fd);
+    // It waits for an answer now, so there is nothing more to read.
+    if (message.type == CF_MSG_PARKED) return;
   }
 }
 
