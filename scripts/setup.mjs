@@ -3,7 +3,7 @@
 // since it runs before anything is installed.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { nodeHeaders } from './headers.mjs'
@@ -45,28 +45,31 @@ function stage(name, stamp, expected, outputs, work) {
   const file = join(root, stamp)
   const current = existsSync(file) ? readFileSync(file, 'utf8') : ''
   if (current === expected && outputs.every(path => existsSync(join(root, path)))) return
+  timed(name, work)
+  mkdirSync(join(file, '..'), { recursive: true })
+  writeFileSync(file, expected)
+}
+
+/** Says on standard error what is being done, and how long it took. */
+function timed(name, work) {
   const begin = Date.now()
   process.stderr.write(`${name} … `)
   work()
-  mkdirSync(join(file, '..'), { recursive: true })
-  writeFileSync(file, expected)
   process.stderr.write(`${((Date.now() - begin) / 1000).toFixed(1)} s\n`)
 }
 
 export function setup() {
+  // npm leaves a copy of the lock file that it has installed.
   const lock = join(root, 'package-lock.json')
-  stage(
-    'installing dependencies',
-    'node_modules/.cofferdam-stamp',
-    fingerprint([lock], process.versions.modules),
-    ['node_modules/typescript', 'node_modules/node-gyp'],
-    () =>
+  const installed = join(root, 'node_modules/.package-lock.json')
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs)
+    timed('installing dependencies', () =>
       run(
         'npm',
         ['ci', '--ignore-scripts', '--no-audit', '--no-fund'],
         'The npm registry must be reachable: see the output above.',
       ),
-  )
+    )
   if (process.platform === 'linux')
     stage(
       'building the addon',
