@@ -38,16 +38,12 @@ export interface Native {
   ): number
   /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
   proceed(id: number, fd: number): void
-  /**
-   * Sends the process half; gives the host's ends of the pipes it made, or -1.
-   * `waits` says whether the half has waiting points.
-   */
+  /** Sends the process half; gives the host's ends of the pipes it made, or -1. */
   start(
     id: number,
     plan: Uint8Array,
     texts: readonly string[],
     patches: Uint32Array,
-    waits: boolean,
     stdin: number,
     stdout: number,
     stderr: number,

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { CofferdamError, invalidOption, onlyKeys } from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
@@ -9,6 +9,17 @@ import type { ProcessOptions } from '../process/index.js'
 import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
 import { Box } from './container.js'
 import { explain, type Prepared, prepare, specify } from './prepare.js'
+
+const ID_LENGTH = 12
+let randomDigits = ''
+
+/** Random hexadecimal digits, fetched for many ids at once. */
+function randomId(): string {
+  if (randomDigits === '') randomDigits = randomBytes(ID_LENGTH * 32).toString('hex')
+  const id = randomDigits.slice(0, ID_LENGTH)
+  randomDigits = randomDigits.slice(ID_LENGTH)
+  return id
+}
 
 /** How a container lives; see {@link Container.create}. */
 export interface CreateOptions {
@@ -213,7 +224,7 @@ export class Container {
       })
     options.signal?.throwIfAborted()
     const { configuration, prepared } = this.#prepare()
-    const id = configuration.id ?? randomUUID().replaceAll('-', '').slice(0, 12)
+    const id = configuration.id ?? randomId()
     return Box.create(id, configuration, prepared, options.signal)
   }
 

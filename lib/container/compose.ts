@@ -17,6 +17,24 @@ import { type Configuration, defaultIsolation, type StepPlacement } from './conf
 /** Slots that the process half finds filled: the standard streams. */
 export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as const
 
+/** The container's root directory, in every plan: a slot gets its number when a plan is encoded. */
+const root = slot('root')
+
+// Steps that are the same for all containers are made once, since making them
+// is most of what a new configuration costs.
+const detach = proc.detachStep()
+const loopback = loopbackUp()
+const setHostname = hostname()
+const propagation = mounts.propagationStep()
+const inMemory = standardMounts({ root, journal: false })
+const onDisk = standardMounts({ root, journal: true })
+const defaultMasks = mounts.maskStep(root, mounts.defaultMaskedPaths)
+const defaultReadonly = mounts.readonlyStep(root, mounts.defaultReadonlyPaths)
+
+function standardMounts(place: mounts.Place) {
+  return { place, steps: [mounts.procStep(place), mounts.sysStep(place), mounts.devStep(place)] }
+}
+
 /** What is known of a configuration once its paths have been looked at. */
 export interface Inspected {
   /** For each mount, whether its source is a file and not a directory. */
@@ -50,10 +68,9 @@ export function compose(
 export function composeSetup(configuration: Configuration, inspected: Inspected): Step[] {
   const { rootfs } = configuration
   const steps: Step[] = []
-  const root = slot('root')
 
   if (rootfs?.type === 'directory') steps.push(mounts.lockStep(rootfs.path))
-  steps.push(proc.detachStep())
+  steps.push(detach)
 
   // Joined namespaces are found by the host's paths, so before a new mount
   // namespace is entered, and the mount namespace itself last of all.
@@ -62,35 +79,33 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
     isolates(configuration, kind),
   )
   if (created.length > 0) steps.push(unshare(created))
-  if (isolates(configuration, 'network')) steps.push(loopbackUp())
-  if (isolates(configuration, 'uts')) steps.push(hostname())
+  if (isolates(configuration, 'network')) steps.push(loopback)
+  if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) {
-    steps.push(mounts.propagationStep())
+    steps.push(propagation)
     steps.push(rootfs === undefined ? mounts.hostRootStep(root) : mounts.rootStep(rootfs, root))
-    steps.push(...composeMounts(configuration, inspected, root))
+    steps.push(...composeMounts(configuration, inspected))
   }
   return insert(steps, configuration, 'setup')
 }
 
-function composeMounts(configuration: Configuration, inspected: Inspected, root: Slot): Step[] {
-  const { rootfs } = configuration
+function composeMounts(configuration: Configuration, inspected: Inspected): Step[] {
+  const { rootfs, maskedPaths, readonlyPaths } = configuration
   const steps: Step[] = []
   // What lies in memory need not be taken back.
-  const journal = rootfs?.type === 'directory' || rootfs?.upper !== undefined
-  const place: mounts.Place = { root, journal }
-  if (rootfs !== undefined) {
-    // While the host's proc is still in sight: the kernel allows a user
-    // namespace no proc that shows more than one it sees already.
-    steps.push(mounts.procStep(place), mounts.sysStep(place), mounts.devStep(place))
-  }
+  const { place, steps: standard } =
+    rootfs?.type === 'directory' || rootfs?.upper !== undefined ? onDisk : inMemory
+  // While the host's proc is still in sight: the kernel allows a user
+  // namespace no proc that shows more than one it sees already.
+  if (rootfs !== undefined) steps.push(...standard)
   configuration.mounts.forEach((mount, i) => {
     steps.push(mounts.mountStep(mount, place, inspected.sourceIsFile[i] === true))
   })
-  const masked = configuration.maskedPaths ?? (rootfs ? mounts.defaultMaskedPaths : [])
-  const readonly = configuration.readonlyPaths ?? (rootfs ? mounts.defaultReadonlyPaths : [])
-  if (masked.length > 0) steps.push(mounts.maskStep(root, masked))
-  if (readonly.length > 0) steps.push(mounts.readonlyStep(root, readonly))
+  if (maskedPaths === undefined && rootfs !== undefined) steps.push(defaultMasks)
+  else if (maskedPaths?.length) steps.push(mounts.maskStep(root, maskedPaths))
+  if (readonlyPaths === undefined && rootfs !== undefined) steps.push(defaultReadonly)
+  else if (readonlyPaths?.length) steps.push(mounts.readonlyStep(root, readonlyPaths))
   if (rootfs !== undefined) steps.push(mounts.pivotStep(root, rootfs))
   // Last, since mount targets may have had to be made.
   if (rootfs?.readonly) steps.push(mounts.readonlyRootStep(root))

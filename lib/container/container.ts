@@ -87,19 +87,9 @@ export class Box implements AsyncDisposable {
       })
     const box = new Box(id, configuration, prepared)
     return new Promise((resolve, reject) => {
-      const abort = () => box.#fail(signal?.reason as Error)
-      box.#settle = {
-        resolve: () => {
-          signal?.removeEventListener('abort', abort)
-          resolve(box)
-        },
-        reject: error => {
-          signal?.removeEventListener('abort', abort)
-          reject(error)
-        },
-      }
+      box.#settle = { resolve: () => resolve(box), reject }
       box.#create()
-      signal?.addEventListener('abort', abort)
+      if (signal !== undefined) box.#heed(signal)
     })
   }
 
@@ -143,13 +133,11 @@ export class Box implements AsyncDisposable {
     const stdio = openStdio(options.stdio)
     try {
       const plan = this.#prepareStart(argv, options, stdio.pipes)
-      const waits = plan.points.length > 0
       const [stdin, stdout, stderr] = native().start(
         this.#handle,
         plan.bytes,
         this.#texts(plan),
         plan.patches,
-        waits,
         ...stdio.fds,
       )
       this.#plan = plan
@@ -224,6 +212,24 @@ export class Box implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.delete()
+  }
+
+  /** Gives up when `signal` says so, until `create()` has settled. */
+  #heed(signal: AbortSignal): void {
+    const { resolve, reject } = this.#settle as { resolve(): void; reject(error: Error): void }
+    const abort = () => this.#fail(signal.reason as Error)
+    const settled = () => signal.removeEventListener('abort', abort)
+    signal.addEventListener('abort', abort)
+    this.#settle = {
+      resolve: () => {
+        settled()
+        resolve()
+      },
+      reject: error => {
+        settled()
+        reject(error)
+      },
+    }
   }
 
   #create(): void {
@@ -336,7 +342,7 @@ export class Box implements AsyncDisposable {
     const settle = this.#settle
     this.#settle = undefined
     this.#resolveExited?.(exit)
-    for (const ended of this.#ended.splice(0)) ended()
+    if (this.#ended.length > 0) for (const ended of this.#ended.splice(0)) ended()
     if (settle === undefined) return
 
     const error = this.#error ?? initDied(before, exit)

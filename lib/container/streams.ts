@@ -28,15 +28,25 @@ export interface OpenStdio {
   close(): void
 }
 
-const allPipes: OpenStdio = {
-  fds: [STREAM_PIPE, STREAM_PIPE, STREAM_PIPE],
-  pipes: [0, 1, 2],
-  close: () => undefined,
+/** What one word for all three streams means; nothing has to be opened for it. */
+const simple: Record<string, OpenStdio | undefined> = {
+  pipe: unopened(STREAM_PIPE, STREAM_PIPE, STREAM_PIPE),
+  ignore: unopened(STREAM_IGNORE, STREAM_IGNORE, STREAM_IGNORE),
+  inherit: unopened(0, 1, 2),
+}
+
+function unopened(...fds: OpenStdio['fds']): OpenStdio {
+  return { fds, pipes: pipesOf(fds), close: () => undefined }
+}
+
+function pipesOf(fds: OpenStdio['fds']): number[] {
+  return [0, 1, 2].filter(number => fds[number] === STREAM_PIPE)
 }
 
 /** Opens what {@link Stdio} names. */
 export function openStdio(stdio: Stdio = 'pipe'): OpenStdio {
-  if (stdio === 'pipe') return allPipes
+  const known = typeof stdio === 'string' ? simple[stdio] : undefined
+  if (known !== undefined) return known
   const opened: number[] = []
   const close = () => {
     for (const fd of opened.splice(0)) closeSync(fd)
@@ -49,7 +59,7 @@ export function openStdio(stdio: Stdio = 'pipe'): OpenStdio {
       number,
       number,
     ]
-    return { fds, pipes: [0, 1, 2].filter(number => fds[number] === STREAM_PIPE), close }
+    return { fds, pipes: pipesOf(fds), close }
   } catch (error) {
     close()
     throw error

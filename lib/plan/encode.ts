@@ -81,7 +81,7 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
     const optional = step.side === 'init' && step.optional === true
     slots.enter(operation)
     writer.operation(index, stepNumbers[index] ?? 0, operation, optional, slots)
-    slots.leave(operation, index)
+    slots.leave(index)
   })
   return {
     bytes: writer.finish(),
@@ -103,7 +103,8 @@ function invalidPlan(problem: string): CofferdamError {
  * a handful.
  */
 class SlotTable {
-  readonly #lastUse = new Map<Slot, number>()
+  /** For each operation, the slots that no later one uses. */
+  readonly #lastUses: Slot[][] = []
   readonly #numbers = new Map<Slot, number>()
   readonly #taken = new Uint8Array(SLOTS)
   readonly #hold: boolean
@@ -113,9 +114,7 @@ class SlotTable {
     { given = [], hold = false }: EncodeOptions,
   ) {
     this.#hold = hold
-    sources.forEach(({ operation }, index) => {
-      for (const slot of slotsOf(operation)) this.#lastUse.set(slot, index)
-    })
+    if (!hold) this.#findLastUses(sources)
     for (const slot of given) this.#give(slot)
   }
 
@@ -125,10 +124,8 @@ class SlotTable {
   }
 
   /** After it: what it was the last to use is free again. */
-  leave(operation: Operation, index: number): void {
-    if (this.#hold) return
-    for (const slot of slotsOf(operation)) {
-      if (this.#lastUse.get(slot) !== index) continue
+  leave(index: number): void {
+    for (const slot of this.#lastUses[index] ?? []) {
       this.#taken[this.numberOf(slot)] = 0
       this.#numbers.delete(slot)
     }
@@ -145,6 +142,22 @@ class SlotTable {
     return this.#hold ? [...this.#numbers.keys()] : []
   }
 
+  /** Seen from the end, the first sight of a slot is its last use. */
+  #findLastUses(sources: readonly { operation: Operation }[]): void {
+    const seen = new Set<Slot>()
+    for (let index = sources.length - 1; index >= 0; index--) {
+      const { args, result } = (sources[index] as { operation: Operation }).operation
+      let last: Slot[] | undefined
+      for (let i = args.length; i >= 0; i--) {
+        const slot = i === args.length ? result : args[i]
+        if (!(slot instanceof Slot) || seen.has(slot)) continue
+        seen.add(slot)
+        if (last === undefined) this.#lastUses[index] = last = []
+        last.push(slot)
+      }
+    }
+  }
+
   #give(slot: Slot): void {
     const number = this.#taken.indexOf(0)
     if (number < 0) throw invalidPlan(`more than ${SLOTS} descriptors in use at once`)
@@ -153,15 +166,21 @@ class SlotTable {
   }
 }
 
-function slotsOf({ args, result }: Operation): Set<Slot> {
-  const slots = new Set<Slot>()
-  for (const argument of args) if (argument instanceof Slot) slots.add(argument)
-  if (result !== undefined) slots.add(result)
-  return slots
-}
+/**
+ * Plans are put together here, and copied out when their size is known. The
+ * same memory as bytes and as the 32-bit numbers that most fields are.
+ */
+let bytes = Buffer.alloc(0)
+let words = new Uint32Array(0)
 
-/** Plans are put together here, and copied out when their size is known. */
-let scratch = Buffer.alloc(64 * 1024)
+/** Makes room for `size` bytes and as many again. */
+function grow(size: number): void {
+  const larger = new ArrayBuffer(Math.max(64 * 1024, Math.ceil(size / 4) * 8))
+  const copy = Buffer.from(larger)
+  copy.set(bytes)
+  bytes = copy
+  words = new Uint32Array(larger)
+}
 
 /** Lays out header, operations and data. */
 class Writer {
@@ -169,11 +188,10 @@ class Writer {
   readonly patches: number[] = []
   readonly #opCount: number
   readonly #strings = new Map<string, number>()
-  #size: number
+  #size = 0
 
   constructor(opCount: number) {
     this.#opCount = opCount
-    this.#size = 0
     this.#reserve(HEADER_SIZE + opCount * OP_SIZE, 1)
   }
 
@@ -187,28 +205,25 @@ class Writer {
     const at = HEADER_SIZE + index * OP_SIZE
     const { args, tolerate = [], result } = operation
     if (args.length > ARGS) throw invalidPlan(`an operation with ${args.length} arguments`)
-    scratch.writeUInt16LE(operation.code, at)
-    scratch.writeUInt16LE(step, at + 2)
-    scratch.writeUInt32LE(syscallNumber(operation), at + 4)
-    scratch[at + 8] = result === undefined ? NO_SLOT : slots.numberOf(result)
-    scratch[at + 9] = optional ? OP_OPTIONAL : 0
-    scratch[at + 10] = operation.skip ?? 0
-    scratch[at + 11] = args.length
-    tolerate.forEach((code, i) => {
-      scratch.writeUInt16LE(errnoNumber(code), at + OP_TOLERATE + 2 * i)
-    })
-    args.forEach((argument, i) => {
-      scratch[at + OP_KINDS + i] = this.#argument(argument, slots, at + OP_ARGS + 8 * i)
-    })
+    words[at / 4] = operation.code | (step << 16)
+    words[at / 4 + 1] = syscallNumber(operation)
+    bytes[at + 8] = result === undefined ? NO_SLOT : slots.numberOf(result)
+    bytes[at + 9] = optional ? OP_OPTIONAL : 0
+    bytes[at + 10] = operation.skip ?? 0
+    bytes[at + 11] = args.length
+    for (let i = 0; i < tolerate.length; i++)
+      bytes.writeUInt16LE(errnoNumber(tolerate[i] as string), at + OP_TOLERATE + 2 * i)
+    for (let i = 0; i < args.length; i++)
+      bytes[at + OP_KINDS + i] = this.#argument(args[i] as Argument, slots, at + OP_ARGS + 8 * i)
   }
 
   finish(): Uint8Array {
     if (this.#size > MAX_PLAN) throw invalidPlan(`${this.#size} bytes; ${MAX_PLAN} fit`)
-    scratch.writeUInt32LE(WIRE_MAGIC, 0)
-    scratch.writeUInt32LE(WIRE_VERSION, 4)
-    scratch.writeUInt32LE(this.#size, 8)
-    scratch.writeUInt32LE(this.#opCount, 12)
-    return Uint8Array.prototype.slice.call(scratch, 0, this.#size)
+    words[0] = WIRE_MAGIC
+    words[1] = WIRE_VERSION
+    words[2] = this.#size
+    words[3] = this.#opCount
+    return Uint8Array.prototype.slice.call(bytes, 0, this.#size)
   }
 
   /** Writes an argument to `at`, and what it points to behind all else; gives its kind. */
@@ -218,11 +233,11 @@ class Writer {
       return argKinds.VALUE
     }
     if (typeof argument === 'string') {
-      scratch.writeUInt32LE(this.#string(argument), at)
+      words[at / 4] = this.#string(argument)
       return argKinds.STRING
     }
     if (argument instanceof Slot) {
-      scratch.writeUInt32LE(slots.numberOf(argument), at)
+      words[at / 4] = slots.numberOf(argument)
       return argKinds.SLOT
     }
     if (argument instanceof Placeholder) {
@@ -239,7 +254,7 @@ class Writer {
     }
     if ('bytes' in argument) {
       const offset = this.#reserve(argument.bytes.length, 8)
-      scratch.set(argument.bytes, offset)
+      bytes.set(argument.bytes, offset)
       writeRange(offset, argument.bytes.length, at)
       return argKinds.BYTES
     }
@@ -248,7 +263,7 @@ class Writer {
     )
     const offset = this.#reserve(8 * (strings.length + 1), 8)
     strings.forEach((string, i) => {
-      scratch.writeUInt32LE(string, offset + 8 * i)
+      words[offset / 4 + 2 * i] = string
     })
     writeRange(offset, strings.length, at)
     return argKinds.VECTOR
@@ -264,7 +279,7 @@ class Writer {
     const { prefix, capacity } = placeholder
     const prefixLength = Buffer.byteLength(prefix)
     const offset = this.#reserve(prefixLength + capacity + 1, 1)
-    scratch.write(prefix, offset)
+    bytes.write(prefix, offset)
     this.#patch(placeholder, 0, offset + prefixLength)
     return offset
   }
@@ -276,9 +291,9 @@ class Writer {
       throw new CofferdamError(`${JSON.stringify(text)} has a NUL character`, {
         code: 'ERR_INVALID_OPTION',
       })
-    const length = Buffer.byteLength(text)
-    const offset = this.#reserve(length + 1, 1)
-    scratch.write(text, offset)
+    // Three bytes are the most that a UTF-16 code unit becomes.
+    const offset = this.#reserve(3 * text.length + 1, 1)
+    this.#size = offset + writeText(text, offset) + 1
     this.#strings.set(text, offset)
     return offset
   }
@@ -287,16 +302,24 @@ class Writer {
   #reserve(length: number, alignment: number): number {
     const offset = Math.ceil(this.#size / alignment) * alignment
     const end = offset + length
-    if (end > scratch.length) {
-      if (end > MAX_PLAN) throw invalidPlan(`more than ${MAX_PLAN} bytes`)
-      const larger = Buffer.alloc(end * 2)
-      scratch.copy(larger, 0, 0, this.#size)
-      scratch = larger
+    if (end > bytes.length) {
+      if (end > 2 * MAX_PLAN) throw invalidPlan(`more than ${MAX_PLAN} bytes`)
+      grow(end)
     }
-    scratch.fill(0, this.#size, end)
+    bytes.fill(0, this.#size, end)
     this.#size = end
     return offset
   }
+}
+
+/** Writes UTF-8 and gives its length. Most texts are short and ASCII. */
+function writeText(text: string, at: number): number {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 127) return bytes.write(text, at)
+    bytes[at + i] = unit
+  }
+  return text.length
 }
 
 const TWO_32 = 2 ** 32
@@ -304,23 +327,26 @@ const TWO_32 = 2 ** 32
 /** Writes a 64-bit integer. Most are small numbers, for which BigInt would be slow. */
 function writeValue(value: number | bigint, at: number): void {
   if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) < TWO_32) {
-    scratch.writeUInt32LE(value >>> 0, at)
-    scratch.writeUInt32LE(value < 0 ? 0xffffffff : 0, at + 4)
-  } else scratch.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at)
+    words[at / 4] = value >>> 0
+    words[at / 4 + 1] = value < 0 ? 0xffffffff : 0
+  } else bytes.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at)
 }
 
 function writeRange(offset: number, length: number, at: number): void {
-  scratch.writeUInt32LE(offset, at)
-  scratch.writeUInt32LE(length, at + 4)
+  words[at / 4] = offset
+  words[at / 4 + 1] = length
 }
 
 function syscallNumber(operation: Operation): number {
   if (operation.code !== opcodes.SYSCALL) return 0
   if (typeof operation.call === 'number') return operation.call
-  const number = nativeFacts().syscalls[operation.call ?? '']
+  syscalls ??= nativeFacts().syscalls
+  const number = syscalls[operation.call ?? '']
   if (number === undefined) throw invalidPlan(`no system call ${operation.call}`)
   return number
 }
+
+let syscalls: Record<string, number> | undefined
 
 const errnoNumbers: Record<string, number> = constants.errno
 

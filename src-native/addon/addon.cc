@@ -71,30 +71,38 @@ Container* container_of(const Napi::CallbackInfo& info) {
   return container;
 }
 
-// A copy of a plan, aligned as the core wants it. init checks its own plan;
-// only what runs in this process is checked in it.
-std::vector<uint64_t> copy_plan(const Napi::Value& value, uint64_t* size) {
+// init checks its own plan; only what runs in this process is checked in it.
+PlanCopy copy_plan(const Napi::Value& value) {
   auto bytes = value.As<Napi::Uint8Array>();
-  *size = bytes.ByteLength();
-  std::vector<uint64_t> plan((bytes.ByteLength() + 7) / 8);
-  memcpy(plan.data(), bytes.Data(), bytes.ByteLength());
+  PlanCopy plan;
+  plan.size = bytes.ByteLength();
+  plan.words.reset(new uint64_t[(plan.size + 7) / 8]);
+  memcpy(plan.bytes(), bytes.Data(), plan.size);
+  return plan;
+}
+
+// The same for a plan that runs in this process.
+PlanCopy copy_host_plan(const Napi::Value& value) {
+  PlanCopy plan = copy_plan(value);
+  if (cf_check(plan.bytes(), plan.size, CF_SIDE_HOST) < 0)
+    throw system_error(value.Env(), 0, EBADMSG);
   return plan;
 }
 
 // Fills in a plan's placeholders. `patches` has four numbers for each place:
 // which text, whether the text or its length goes there, the offset, and how
 // many bytes fit; see EncodedPlan in lib/plan/encode.ts.
-void fill_plan(std::vector<uint64_t>& plan, uint64_t size, const Napi::Value& texts_value,
+void fill_plan(const PlanCopy& plan, const Napi::Value& texts_value,
                const Napi::Value& patches_value) {
   auto texts = texts_value.As<Napi::Array>();
   auto patches = patches_value.As<Napi::Uint32Array>();
-  auto* bytes = reinterpret_cast<uint8_t*>(plan.data());
+  uint8_t* bytes = plan.bytes();
   for (size_t i = 0; i + 3 < patches.ElementLength(); i += 4) {
     const uint32_t* patch = patches.Data() + i;
     std::string text = texts.Get(patch[0]).As<Napi::String>().Utf8Value();
     uint64_t offset = patch[2];
     uint64_t needed = patch[1] == 0 ? patch[3] : sizeof(uint64_t);
-    if (text.size() > patch[3] || needed > size || offset > size - needed)
+    if (text.size() > patch[3] || needed > plan.size || offset > plan.size - needed)
       throw system_error(texts_value.Env(), 0, EINVAL);
     uint64_t length = text.size();
     if (patch[1] == 0) memcpy(bytes + offset, text.data(), text.size());
@@ -112,14 +120,9 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<Job>();
   job->environment = environment(env);
   job->clone_flags = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (!info[1].IsNull()) {
-    uint64_t size;
-    job->host_plan = copy_plan(info[1], &size);
-    if (cf_check(job->host_plan.data(), size, CF_SIDE_HOST) < 0)
-      throw system_error(env, 0, EBADMSG);
-  }
-  job->plan = copy_plan(info[2], &job->plan_size);
-  fill_plan(job->plan, job->plan_size, info[3], info[4]);
+  if (!info[1].IsNull()) job->host_plan = copy_host_plan(info[1]);
+  job->plan = copy_plan(info[2]);
+  fill_plan(job->plan, info[3], info[4]);
   job->init_fd = process().init_fd;
   job->null_fd = process().null_fd;
   Container* container = job->environment->add();
@@ -145,20 +148,19 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, texts, patches, waits, stdin, stdout, stderr): the host's ends
-// of the pipes
+// start(id, plan, texts, patches, stdin, stdout, stderr): the host's ends of the
+// pipes
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
-  uint64_t size;
-  auto plan = copy_plan(info[1], &size);
-  fill_plan(plan, size, info[2], info[3]);
+  PlanCopy plan = copy_plan(info[1]);
+  fill_plan(plan, info[2], info[3]);
   int send[3], ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
   uint32_t nr = __NR_pipe2;
   long status = 0;
 
   for (int i = 0; i < 3 && status == 0; i++) {
-    send[i] = info[5 + i].As<Napi::Number>().Int32Value();
+    send[i] = info[4 + i].As<Napi::Number>().Int32Value();
     if (send[i] == kIgnore) send[i] = process().null_fd;
     if (send[i] != kPipe) continue;
     int pair[2];
@@ -169,11 +171,9 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
   }
-  if (status == 0 && !info[4].As<Napi::Boolean>().Value())
-    environment(env)->expect_end_only(container);
+  container->starting = true;
   if (status == 0)
-    status = cf_send_plan(container->channel, reinterpret_cast<const uint8_t*>(plan.data()), size,
-                          send, 3, &nr);
+    status = cf_send_plan(container->channel, plan.bytes(), plan.size, send, 3, &nr);
   for (int fd : theirs)
     if (fd >= 0) close(fd);
   if (status < 0) {
@@ -199,12 +199,10 @@ void signal(const Napi::CallbackInfo& info) {
 // run(hostPlan): the descriptors in its slots, which are now the caller's
 Napi::Value run(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  uint64_t size;
-  auto plan = copy_plan(info[0], &size);
-  if (cf_check(plan.data(), size, CF_SIDE_HOST) < 0) throw system_error(env, 0, EBADMSG);
+  PlanCopy plan = copy_host_plan(info[0]);
   cf_machine machine;
   cf_machine_init(&machine, -1);
-  machine.plan = reinterpret_cast<uint8_t*>(plan.data());
+  machine.plan = plan.bytes();
   cf_message failure;
   if (cf_run(&machine, &failure) != CF_DONE) {
     cf_close_slots(&machine);
@@ -223,10 +221,9 @@ void close_descriptor(const Napi::CallbackInfo& info) {
 
 // check(plan, host): does the core accept it?
 Napi::Value check(const Napi::CallbackInfo& info) {
-  uint64_t size;
-  auto plan = copy_plan(info[0], &size);
+  PlanCopy plan = copy_plan(info[0]);
   auto side = info[1].As<Napi::Boolean>().Value() ? CF_SIDE_HOST : CF_SIDE_INIT;
-  return Napi::Boolean::New(info.Env(), cf_check(plan.data(), size, side) == 0);
+  return Napi::Boolean::New(info.Env(), cf_check(plan.bytes(), plan.size, side) == 0);
 }
 
 // useInit(bytes): tests put a build of init in place that can be made to fail

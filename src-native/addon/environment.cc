@@ -21,11 +21,11 @@ namespace {
 // the address; of the eventfd, 0.
 constexpr uintptr_t kPidfdTag = 1;
 
-void watch(int epoll, int operation, int fd, uintptr_t data, uint32_t events) {
+void watch(int epoll, int fd, uintptr_t data) {
   epoll_event event = {};
-  event.events = events;
+  event.events = EPOLLIN;
   event.data.u64 = data;
-  epoll_ctl(epoll, operation, fd, &event);
+  epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
 // ioctl_pidfd(2), since Linux 6.13; exit codes since 6.15. Declared here since
@@ -43,17 +43,35 @@ constexpr uint64_t kPidfdInfoExit = 1 << 3;
 // after 15 characters (TASK_COMM_LEN).
 constexpr char kInitName[] = "memfd:cofferdam\n";
 
-// The channel has closed after init announced its execve. Either that has
-// succeeded, or init was killed at this very moment: the name tells, which
-// execve changes and a dead process keeps until it is waited for.
+// A file of the process's folder in /proc, as text; empty when there is none.
+void read_proc(int pid, const char* name, char* text, size_t size) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+  ssize_t length = -1;
+  int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    length = read(fd, text, size - 1);
+    close(fd);
+  }
+  text[length < 0 ? 0 : length] = 0;
+}
+
+constexpr unsigned kExiting = 0x4;  // PF_EXITING of the kernel's sched.h
+
+// The channel has closed, and nothing failed. Either execve has succeeded, or
+// init was killed. The name tells, which execve changes and a dead process
+// keeps until it is waited for. A program may give itself init's name, but a
+// process that is not about to end has not been killed.
 bool executed(const Container* container) {
-  char path[32], name[sizeof kInitName] = {};
-  snprintf(path, sizeof path, "/proc/%d/comm", container->pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return true;
-  ssize_t size = read(fd, name, sizeof name - 1);
-  close(fd);
-  return size < 0 || strcmp(name, kInitName) != 0;
+  char text[512];
+  read_proc(container->pid, "comm", text, sizeof text);
+  if (strcmp(text, kInitName) != 0) return true;
+  // proc_pid_stat(5): the name may hold anything, the last ')' ends it.
+  read_proc(container->pid, "stat", text, sizeof text);
+  const char* end = strrchr(text, ')');
+  unsigned flags;
+  if (end == nullptr || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1) return true;
+  return (flags & kExiting) == 0;
 }
 
 }  // namespace
@@ -93,7 +111,7 @@ int Environment::open() {
     close(epoll_);
     return error;
   }
-  watch(epoll_, EPOLL_CTL_ADD, event_, 0, EPOLLIN);
+  watch(epoll_, event_, 0);
   uv_poll_init(loop, &poll_, epoll_);
   poll_.data = this;
   uv_poll_start(&poll_, UV_READABLE, on_poll);
@@ -138,12 +156,8 @@ void Environment::spawned(Container* container) {
   int pidfd = container->pidfd;
   uintptr_t data = reinterpret_cast<uintptr_t>(container);
   // With the first of these the environment's thread may already act on it.
-  watch(epoll_, EPOLL_CTL_ADD, container->channel, data, EPOLLIN);
-  watch(epoll_, EPOLL_CTL_ADD, pidfd, data + kPidfdTag, EPOLLIN);
-}
-
-void Environment::expect_end_only(Container* container) {
-  watch(epoll_, EPOLL_CTL_MOD, container->channel, reinterpret_cast<uintptr_t>(container), 0);
+  watch(epoll_, container->channel, data);
+  watch(epoll_, pidfd, data + kPidfdTag);
 }
 
 void Environment::spawn_failed(Container* container, const cf_message& failure) {
@@ -208,7 +222,7 @@ void Environment::read_channel(Container* container) {
     if (size != sizeof message) {
       if (fd >= 0) close(fd);
       bool closed = size == 0;
-      bool started = closed && container->executing && !container->failed && executed(container);
+      bool started = closed && container->starting && !container->failed && executed(container);
       close_channel(container);
       // Garbage is no message: whoever sent it does not go on.
       if (!closed) send_signal(container->pidfd, SIGKILL);
@@ -228,7 +242,6 @@ void Environment::handle_message(Container* container, const cf_message& message
   }
   switch (message.type) {
     case CF_MSG_PARKED: return emit(container, Event::kParked, container->pid);
-    case CF_MSG_EXECUTING: container->executing = true; return;
     case CF_MSG_FAILED:
       container->failed = true;
       return emit(container, Event::kFailed, message.step, message.op, message.nr, message.error);

@@ -40,10 +40,6 @@ class Environment {
   void remove(Container* container);
   Container* find(uint32_t id);
 
-  // What a container says is read only when it has closed its channel, which
-  // saves a wake-up per start. (epoll reports the end whether asked to or not.)
-  void expect_end_only(Container* container);
-
   // Called on the spawner's thread.
   void spawned(Container* container);
   void spawn_failed(Container* container, const cf_message& failure);

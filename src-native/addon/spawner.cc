@@ -83,10 +83,9 @@ void Spawner::run() {
     }
 
     cf_spawn_request request = {};
-    request.host_plan =
-        job->host_plan.empty() ? nullptr : reinterpret_cast<uint8_t*>(job->host_plan.data());
-    request.plan = reinterpret_cast<const uint8_t*>(job->plan.data());
-    request.plan_size = job->plan_size;
+    request.host_plan = job->host_plan.bytes();
+    request.plan = job->plan.bytes();
+    request.plan_size = job->plan.size;
     request.clone_flags = job->clone_flags;
     request.init_fd = job->init_fd;
     request.null_fd = job->null_fd;

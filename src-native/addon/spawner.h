@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -30,17 +31,23 @@ struct Container {
   std::atomic<int> pidfd{-1};  // -1 while there is no process yet
   int channel = -1;
   std::vector<int> held;  // descriptors that live as long as the container
-  bool executing = false;
+  bool starting = false;  // it has been sent the process half
   bool failed = false;
   bool exited = false;
+};
+
+// A copy of a plan, aligned as the core wants it.
+struct PlanCopy {
+  std::unique_ptr<uint64_t[]> words;
+  uint64_t size = 0;
+  uint8_t* bytes() const { return reinterpret_cast<uint8_t*>(words.get()); }
 };
 
 struct Job {
   Environment* environment = nullptr;
   Container* container = nullptr;
-  std::vector<uint64_t> host_plan;  // uint64_t for its alignment
-  std::vector<uint64_t> plan;
-  uint64_t plan_size = 0;
+  PlanCopy host_plan;  // empty when the host has nothing to do
+  PlanCopy plan;
   uint64_t clone_flags = 0;
   int init_fd = -1;
   int null_fd = -1;

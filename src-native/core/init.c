@@ -121,11 +121,16 @@ __attribute__((noreturn, used)) void cf_init_main(void) {
     case CF_DONE: quit(0);
     case CF_PARKED: break;
     }
-    /* Parked, it holds nothing that a later process could get hold of. */
-    cf_close_slots(&machine);
     message = (struct cf_message){CF_MSG_PARKED, 0, 0, 0, 0, 0};
     long sent = cf_send(CHANNEL, &message, sizeof message, 0, 0, 0);
     if (sent < 0) refuse(__NR_sendmsg, sent);
+    /*
+     * Parked, it holds nothing that a later process could get hold of. After
+     * the message, so that the host is already at work meanwhile.
+     */
+    long closed = cf_call3(__NR_close_range, CHANNEL + 1, ~0U, 0);
+    if (closed < 0) refuse(__NR_close_range, closed);
+    cf_machine_init(&machine, CHANNEL);
   }
 }
 

@@ -127,11 +127,16 @@ long cf_do_mask(struct cf_context *context, uint32_t *nr) {
   const char *path = (const char *)context->args[1];
   int empty = (int)context->args[2], null = (int)context->args[3];
 
-  long target = open_in_root(root, path, O_DIRECTORY, nr);
-  int directory = target >= 0;
-  if (target == -ENOTDIR) target = open_in_root(root, path, 0, nr);
+  long target = open_in_root(root, path, 0, nr);
   if (target == -ENOENT || target == -ENOTDIR) return 0;
   if (target < 0) return target;
+  struct statx status;
+  long result = CALL(nr, statx, 5, target, "", AT_EMPTY_PATH, STATX_TYPE, &status);
+  if (result < 0) {
+    cf_call1(__NR_close, target);
+    return result;
+  }
+  int directory = (status.stx_mode & 0170000 /* S_IFMT */) == 0040000 /* S_IFDIR */;
 
   /*
    * The empty file system is placed as it is the first time, and cloned from
@@ -142,7 +147,7 @@ long cf_do_mask(struct cf_context *context, uint32_t *nr) {
   if (!directory || machine->mask_placed)
     tree = CALL(nr, open_tree, 3, directory ? empty : null, "",
                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  long result = tree;
+  result = tree;
   if (tree >= 0)
     result = CALL(nr, move_mount, 5, tree, "", target, "",
                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
@@ -200,7 +205,6 @@ static char **pointers(const struct cf_machine *machine, uint64_t arg, char ***r
 long cf_do_exec(struct cf_context *context, uint32_t *nr) {
   struct cf_machine *machine = context->machine;
   const uint64_t *args = context->op->args;
-  struct cf_message message = {CF_MSG_EXECUTING, context->op->step, context->index, 0, 0, 0};
   char byte;
 
   /*
@@ -210,9 +214,6 @@ long cf_do_exec(struct cf_context *context, uint32_t *nr) {
   *nr = __NR_recvfrom;
   long result = cf_syscall6(*nr, machine->channel, (long)&byte, 1, MSG_PEEK | MSG_DONTWAIT, 0, 0);
   if (result == 0) return -ECONNRESET;
-  *nr = __NR_sendmsg;
-  result = cf_send(machine->channel, &message, sizeof message, 0, 0, 0);
-  if (result < 0) return result;
 
   /* The arrays have no room in the plan, which is not to be written to. */
   uint64_t size = ((args[0] >> 32) + (args[1] >> 32) + (args[2] >> 32) + 3) * sizeof(char *);

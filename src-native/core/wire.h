@@ -61,7 +61,6 @@
   X(OMITTED, 3)   /* init: an optional step failed and was left out */         \
   X(WAITING, 4)   /* init: at a waiting point */                               \
   X(MAKING, 5)    /* init: about to make a missing mount target */             \
-  X(EXECUTING, 6) /* init: next comes execve; end-of-file means success */     \
   X(CONTINUE, 7)  /* host: go on */
 
 /* cf_op.flags */
