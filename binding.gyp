@@ -51,7 +51,9 @@
           'sources': [
             'src-native/addon/addon.cc',
             'src-native/addon/environment.cc',
+            'src-native/addon/procfs.cc',
             'src-native/addon/spawner.cc',
+            'src-native/core/away.c',
             'src-native/core/init_fd.c',
             'src-native/core/send_plan.c',
             'src-native/core/spawn.c',
@@ -73,7 +75,13 @@
             '<!(node -p "require(\'node-addon-api\').include_dir")',
             'src-native/addon',
           ],
-          'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS'],
+          'defines': [
+            'CF_HOST', 'NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS',
+            # A worker that is being terminated takes no exceptions any more.
+            'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+          ],
+          # The spawner's thread outlives the worker that loaded the addon.
+          'ldflags': ['-Wl,-z,nodelete'],
           'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
           'cflags_c': ['-std=gnu11'],
           # Node's own flags name the C++ standard, 17 or later.

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 core=(src-native/core/{channel,check,operations,run}.c)
-host=(src-native/core/{init_fd,send_plan,spawn}.c)
+host=(src-native/core/{away,init_fd,send_plan,spawn}.c)
 init_flags=(-std=gnu11 -Wall -Wextra -Werror -Os -ffreestanding -fno-stack-protector -fno-pie
   -fno-asynchronous-unwind-tables -fno-unwind-tables)
 link_flags=(-static -nostdlib -no-pie -s -Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro)
@@ -29,7 +29,7 @@ for compiler in gcc clang musl-gcc aarch64-linux-gnu-gcc; do
   done
   "$compiler" "${link_flags[@]}" "${objects[@]}" -o "$work/init-$compiler"
   for file in "${host[@]}"; do
-    "$compiler" -std=gnu11 -Wall -Wextra -Werror -O2 -fPIC "${include[@]}" -c "$file" -o "$work/object.o"
+    "$compiler" -std=gnu11 -Wall -Wextra -Werror -O2 -fPIC -DCF_HOST "${include[@]}" -c "$file" -o "$work/object.o"
   done
   echo "$compiler: init has $(stat -c %s "$work/init-$compiler") bytes"
 done

@@ -1,10 +1,11 @@
-import { getSystemErrorName } from 'node:util'
+import { constants } from 'node:os'
 
 /** What a {@link CofferdamError} carries besides its message. */
 export interface ErrorDetails {
   /**
    * An errno name (`ENOENT`), or one of this package's own: `ERR_INVALID_OPTION`,
-   * `ERR_CONFLICT`, `ERR_UNSUPPORTED`, `ERR_STATE`, `ERR_INIT_DIED`.
+   * `ERR_CONFLICT`, `ERR_UNSUPPORTED`, `ERR_STATE`, `ERR_INIT_DIED`,
+   * `ERR_HOST_STEP`, `ABORT_ERR`.
    */
   code: string
   /** Kernel's number of the error, where there is one. */
@@ -64,24 +65,11 @@ export function conflict(option: string, problem: string): CofferdamError {
   return new CofferdamError(`${option}: ${problem}`, { code: 'ERR_CONFLICT', option })
 }
 
+const errnoNames = new Map<number, string>()
+for (const [name, number] of Object.entries(constants.errno))
+  if (!errnoNames.has(number)) errnoNames.set(number, name)
+
 /** `ENOENT` for 2. A number that has no name is printed as itself. */
 export function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno)
-  } catch {
-    return `errno ${errno}`
-  }
-}
-
-/**
- * Refuses options that there are not, so that a misspelt one is an error and
- * not silence.
- */
-export function onlyKeys(option: string, options: object, known: readonly string[]): void {
-  for (const key of Object.keys(options))
-    if (!known.includes(key))
-      throw invalidOption(
-        `${option}.${key}`,
-        `there is no such option; known are ${known.join(', ')}`,
-      )
+  return errnoNames.get(errno) ?? `errno ${errno}`
 }

@@ -27,10 +27,12 @@ export interface Native {
   ): void
   /**
    * Queues a start and returns the container's number. Does not wait. `texts`
-   * go where `patches` say in a copy of the plan.
+   * go where `patches` say in a copy of the plan. What `ahead` leaves is sent
+   * along if it is ready, from an earlier call, and is made for the next one.
    */
   create(
     cloneFlags: number,
+    ahead: Uint8Array | null,
     hostPlan: Uint8Array | null,
     plan: Uint8Array,
     texts: readonly string[],
@@ -51,8 +53,13 @@ export interface Native {
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */
   run(hostPlan: Uint8Array): number[]
+  /** A stream object owns this pipe's end from now on. */
+  take(fd: number): void
   /** Closes a descriptor that the addon gave. */
   close(fd: number): void
+  /** Takes a name for a container; false when another one of this process has it. */
+  claim(id: string): boolean
+  unclaim(id: string): void
   check(plan: Uint8Array, hostSide: boolean): boolean
   useInit(executable: Uint8Array): void
   facts(): NativeFacts

@@ -20,17 +20,20 @@ export type Size = number | string
  * Bytes of a {@link Size}, rounded down to a whole number.
  *
  * @throws CofferdamError `ERR_INVALID_OPTION` naming `option`, when it is
- * negative, not finite, above 2^53, or of an unknown unit.
+ * negative, not finite, above 2^53, of an unknown unit, or less than `least`.
  */
-export function parseSize(option: string, size: Size): number {
+export function parseSize(option: string, size: Size, least = 0): number {
   let bytes = Number.NaN
   if (typeof size === 'number') bytes = size
-  else {
+  else if (typeof size === 'string') {
     const match = /^(\d+(?:\.\d+)?) ?([a-zA-Z]*)$/.exec(size)
     const factor = match === null ? undefined : factors[match[2] ?? '']
     if (match !== null && factor !== undefined) bytes = Math.floor(Number(match[1]) * factor)
   }
-  if (!Number.isSafeInteger(bytes) || bytes < 0)
-    throw invalidOption(option, `${JSON.stringify(size)} is no size; bytes or '64MiB' are`)
+  if (!Number.isSafeInteger(bytes) || bytes < least)
+    throw invalidOption(
+      option,
+      `${typeof size === 'string' ? JSON.stringify(size) : String(size)} is no size; bytes or '64MiB' are`,
+    )
   return bytes
 }

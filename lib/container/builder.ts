@@ -1,14 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { resolve } from 'node:path'
-import { CofferdamError, invalidOption, onlyKeys } from '../base/index.js'
+import {
+  CofferdamError,
+  flagOption,
+  hostPathOption,
+  invalidOption,
+  onlyKeys,
+  textOption,
+} from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
-import { checkTarget, type Mount, type OverlayRoot } from '../mounts/index.js'
+import { checkMount, checkOverlay, type Mount, type OverlayRoot } from '../mounts/index.js'
 import { HOSTNAME_MAX, kinds, type NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
+import { checkStep, copyCapabilities, joined, targets } from './check.js'
 import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
 import { Box } from './container.js'
-import { explain, type Prepared, prepare, specify } from './prepare.js'
+import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
 
 const ID_LENGTH = 12
 let randomDigits = ''
@@ -55,8 +62,11 @@ export class Container {
    * each container made.
    */
   constructor(id?: string) {
-    if (id !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
-      throw invalidOption('id', `${JSON.stringify(id)} is none: letters, digits, _ . - are`)
+    if (
+      id !== undefined &&
+      (typeof id !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
+    )
+      throw invalidOption('id', `${String(id)} is none: letters, digits, _ . - are`)
     this.#configuration = {
       id,
       rootfs: undefined,
@@ -78,18 +88,11 @@ export class Container {
    */
   rootfs(root: string | OverlayRoot, options: { readonly?: boolean } = {}): this {
     onlyKeys('rootfs', options, ['readonly'])
-    if (typeof root === 'string') {
-      if (root === '') throw invalidOption('rootfs', 'the path is empty')
-      this.#change().rootfs = {
-        type: 'directory',
-        path: resolve(root),
-        readonly: options.readonly ?? false,
-      }
-    } else if (root?.type === 'overlay') {
-      this.#change().rootfs = { ...root, readonly: options.readonly ?? false }
-    } else {
-      throw invalidOption('rootfs', 'must be a path or an overlay()')
-    }
+    const readonly = flagOption('rootfs.readonly', options.readonly, false)
+    if (typeof root === 'string')
+      this.#change().rootfs = { type: 'directory', path: hostPathOption('rootfs', root), readonly }
+    else if (root?.type === 'overlay') this.#change().rootfs = { ...checkOverlay(root), readonly }
+    else throw invalidOption('rootfs', 'must be a path or an overlay()')
     return this
   }
 
@@ -109,14 +112,14 @@ export class Container {
       const entries: [string, Isolation][] =
         typeof option === 'string'
           ? [[option, 'new']]
-          : Object.entries(option ?? {}).map(([kind, path]) => [kind, { join: path }])
+          : Object.entries(joined(option)).map(([kind, path]) => [kind, { join: path }])
       for (const [kind, how] of entries) {
         if (!Object.hasOwn(kinds, kind))
           throw invalidOption(
             'isolate',
             `there is no namespace ${JSON.stringify(kind)}; there are ${Object.keys(kinds).join(', ')}`,
           )
-        if (typeof how === 'object' && (typeof how.join !== 'string' || !how.join.startsWith('/')))
+        if (typeof how === 'object' && !textOption(`isolate.${kind}`, how.join).startsWith('/'))
           throw invalidOption(`isolate.${kind}`, 'must be the absolute path of a namespace')
         isolation[kind as NamespaceKind] = how
       }
@@ -127,8 +130,7 @@ export class Container {
 
   /** Its host name, 1 to 64 bytes. Default: the container's id. sethostname(2) */
   hostname(name: string): this {
-    const length = Buffer.byteLength(`${name}`)
-    if (length === 0 || length > HOSTNAME_MAX || name.includes('\0'))
+    if (Buffer.byteLength(textOption('hostname', name)) > HOSTNAME_MAX)
       throw invalidOption('hostname', `must have 1 to ${HOSTNAME_MAX} bytes`)
     this.#change().hostname = name
     return this
@@ -136,13 +138,8 @@ export class Container {
 
   /** Adds mounts, made by `bind()` and `tmpfs()`, in this order. */
   mount(...mounts: Mount[]): this {
-    for (const mount of mounts) {
-      if (mount?.type !== 'bind' && mount?.type !== 'tmpfs')
-        throw invalidOption('mount', 'must be made by bind() or tmpfs()')
-      this.#change().mounts.push(
-        mount.type === 'bind' ? { ...mount, source: resolve(mount.source) } : mount,
-      )
-    }
+    const checked = mounts.map(checkMount)
+    this.#change().mounts.push(...checked)
     return this
   }
 
@@ -152,27 +149,19 @@ export class Container {
    * Docker's. capabilities(7)
    */
   capabilities(capabilities: readonly Capability[] | CapabilityOptions): this {
-    if (!Array.isArray(capabilities))
-      onlyKeys('capabilities', capabilities, [
-        'bounding',
-        'effective',
-        'permitted',
-        'inheritable',
-        'ambient',
-      ])
-    this.#change().capabilities = capabilities
+    this.#change().capabilities = copyCapabilities(capabilities)
     return this
   }
 
   /** Paths that are hidden if they exist. Replaces the default, which is Docker's. */
   maskedPaths(paths: readonly string[]): this {
-    this.#change().maskedPaths = paths.map(path => checkTarget('maskedPaths', path))
+    this.#change().maskedPaths = targets('maskedPaths', paths)
     return this
   }
 
   /** Paths that are made read-only if they exist. Replaces the default, which is Docker's. */
   readonlyPaths(paths: readonly string[]): this {
-    this.#change().readonlyPaths = paths.map(path => checkTarget('readonlyPaths', path))
+    this.#change().readonlyPaths = targets('readonlyPaths', paths)
     return this
   }
 
@@ -181,7 +170,8 @@ export class Container {
    * files. Default: true. prctl(2) PR_SET_NO_NEW_PRIVS
    */
   noNewPrivileges(enabled: boolean): this {
-    this.#change().noNewPrivileges = enabled
+    if (enabled === undefined) throw invalidOption('noNewPrivileges', 'must be true or false')
+    this.#change().noNewPrivileges = flagOption('noNewPrivileges', enabled, true)
     return this
   }
 
@@ -189,16 +179,14 @@ export class Container {
   process(process: { argv: readonly string[] } & ProcessOptions): this {
     onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask'])
     specify(this.#configuration, process.argv, process)
-    this.#change().process = process
+    this.#change().process = structuredClone(process)
     return this
   }
 
   /** Adds a step of your own; `cofferdam/plan` has what to make it of. */
   step(step: Step, placement: StepPlacement = {}): this {
-    onlyKeys('step', placement, ['before', 'after', 'half'])
-    if (step.side === 'host' && placement.half === 'process')
-      throw invalidOption('step', 'the host has no part in the process half but waiting steps')
-    this.#change().steps.push({ step, placement })
+    checkStep(step, placement)
+    this.#change().steps.push({ step, placement: { ...placement } })
     return this
   }
 
@@ -222,10 +210,19 @@ export class Container {
         code: 'ERR_UNSUPPORTED',
         option: 'create.lifetime',
       })
+    if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
+      throw invalidOption('create.signal', 'must be an AbortSignal')
     options.signal?.throwIfAborted()
     const { configuration, prepared } = this.#prepare()
     const id = configuration.id ?? randomId()
-    return Box.create(id, configuration, prepared, options.signal)
+    try {
+      return await Box.create(id, configuration, prepared, options.signal)
+    } catch (error) {
+      // What it looked like may have changed since it was looked at.
+      this.#ready = undefined
+      forget(configuration)
+      throw error
+    }
   }
 
   /** What is said to the builder later does not change what has been made. */

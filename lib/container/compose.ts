@@ -4,42 +4,26 @@ import {
   type CapabilitySets,
   capabilitySets,
   defaults as defaultCapabilities,
+  fromBits,
   keepCapabilities,
   toBits,
 } from '../capabilities/index.js'
-import * as mounts from '../mounts/index.js'
-import { hostname, join, type NamespaceKind, unshare } from '../namespaces/index.js'
+import { lockStep } from '../mounts/index.js'
+import { hostname, join, type NamespaceKind, newNetwork, unshare } from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
-import { type InitStep, type Plan, park, type Slot, type Step, slot, step } from '../plan/index.js'
+import { type InitStep, type Plan, park, type Step, slot, step } from '../plan/index.js'
 import * as proc from '../process/index.js'
+import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
 
 /** Slots that the process half finds filled: the standard streams. */
 export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as const
 
-/** The container's root directory, in every plan: a slot gets its number when a plan is encoded. */
-const root = slot('root')
-
 // Steps that are the same for all containers are made once, since making them
 // is most of what a new configuration costs.
 const detach = proc.detachStep()
-const loopback = loopbackUp()
+const [networkInAdvance, network] = newNetwork(loopbackUp())
 const setHostname = hostname()
-const propagation = mounts.propagationStep()
-const inMemory = standardMounts({ root, journal: false })
-const onDisk = standardMounts({ root, journal: true })
-const defaultMasks = mounts.maskStep(root, mounts.defaultMaskedPaths)
-const defaultReadonly = mounts.readonlyStep(root, mounts.defaultReadonlyPaths)
-
-function standardMounts(place: mounts.Place) {
-  return { place, steps: [mounts.procStep(place), mounts.sysStep(place), mounts.devStep(place)] }
-}
-
-/** What is known of a configuration once its paths have been looked at. */
-export interface Inspected {
-  /** For each mount, whether its source is a file and not a directory. */
-  sourceIsFile: readonly boolean[]
-}
 
 /** What runs in the container, with what its start adds. */
 export interface ProcessRequest {
@@ -66,50 +50,24 @@ export function compose(
 
 /** The setup half. */
 export function composeSetup(configuration: Configuration, inspected: Inspected): Step[] {
-  const { rootfs } = configuration
   const steps: Step[] = []
 
-  if (rootfs?.type === 'directory') steps.push(mounts.lockStep(rootfs.path))
+  for (const directory of lockedDirectories(configuration)) steps.push(lockStep(directory))
+  if (isolates(configuration, 'network')) steps.push(networkInAdvance)
   steps.push(detach)
 
   // Joined namespaces are found by the host's paths, so before a new mount
   // namespace is entered, and the mount namespace itself last of all.
   for (const [kind, path] of joins(configuration)) steps.push(join(kind, path))
-  const created = (['mount', 'uts', 'ipc', 'network', 'cgroup'] as const).filter(kind =>
+  if (isolates(configuration, 'network')) steps.push(network)
+  const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(kind =>
     isolates(configuration, kind),
   )
   if (created.length > 0) steps.push(unshare(created))
-  if (isolates(configuration, 'network')) steps.push(loopback)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
-  if (isolates(configuration, 'mount')) {
-    steps.push(propagation)
-    steps.push(rootfs === undefined ? mounts.hostRootStep(root) : mounts.rootStep(rootfs, root))
-    steps.push(...composeMounts(configuration, inspected))
-  }
+  if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
   return insert(steps, configuration, 'setup')
-}
-
-function composeMounts(configuration: Configuration, inspected: Inspected): Step[] {
-  const { rootfs, maskedPaths, readonlyPaths } = configuration
-  const steps: Step[] = []
-  // What lies in memory need not be taken back.
-  const { place, steps: standard } =
-    rootfs?.type === 'directory' || rootfs?.upper !== undefined ? onDisk : inMemory
-  // While the host's proc is still in sight: the kernel allows a user
-  // namespace no proc that shows more than one it sees already.
-  if (rootfs !== undefined) steps.push(...standard)
-  configuration.mounts.forEach((mount, i) => {
-    steps.push(mounts.mountStep(mount, place, inspected.sourceIsFile[i] === true))
-  })
-  if (maskedPaths === undefined && rootfs !== undefined) steps.push(defaultMasks)
-  else if (maskedPaths?.length) steps.push(mounts.maskStep(root, maskedPaths))
-  if (readonlyPaths === undefined && rootfs !== undefined) steps.push(defaultReadonly)
-  else if (readonlyPaths?.length) steps.push(mounts.readonlyStep(root, readonlyPaths))
-  if (rootfs !== undefined) steps.push(mounts.pivotStep(root, rootfs))
-  // Last, since mount targets may have had to be made.
-  if (rootfs?.readonly) steps.push(mounts.readonlyRootStep(root))
-  return steps
 }
 
 /** The process half. */
@@ -117,7 +75,7 @@ export function composeProcess(
   configuration: Configuration,
   { specification, pipes }: ProcessRequest,
 ): Step[] {
-  const sets = resolveCapabilities(configuration)
+  const sets = resolveCapabilities(configuration, specification.uid)
   const steps: Step[] = [
     proc.streamsStep(streamSlots),
     // Needs CAP_SETPCAP, which the change of user may take away.
@@ -148,20 +106,34 @@ function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {
 }
 
 /** The five sets of what `capabilities()` was told, or the default. */
-export function resolveCapabilities({ capabilities }: Configuration): CapabilitySets {
+export function resolveCapabilities({ capabilities }: Configuration, uid = 0): CapabilitySets {
   if (capabilities === undefined || Array.isArray(capabilities)) {
-    const bits = toBits('capabilities', (capabilities as []) ?? defaultCapabilities)
-    return { bounding: bits, effective: bits, permitted: bits, inheritable: 0n, ambient: 0n }
+    const bounding = toBits('capabilities', (capabilities as []) ?? defaultCapabilities)
+    // As in Docker: an ordinary user has none, and could get some from a
+    // set-user-ID program.
+    const own = uid === 0 ? bounding : 0n
+    return { bounding, effective: own, permitted: own, inheritable: 0n, ambient: 0n }
   }
   const options = capabilities as Exclude<typeof capabilities, readonly unknown[]>
   const bits = (name: keyof CapabilitySets) => toBits(`capabilities.${name}`, options[name] ?? [])
-  return {
+  const sets = {
     bounding: bits('bounding'),
     effective: bits('effective'),
     permitted: bits('permitted'),
     inheritable: bits('inheritable'),
     ambient: bits('ambient'),
   }
+  // The kernel's own rules; capset(2), prctl(2) PR_CAP_AMBIENT_RAISE.
+  const within = (inner: keyof CapabilitySets, outer: keyof CapabilitySets) => {
+    const missing = fromBits(sets[inner] & ~sets[outer])
+    if (missing.length > 0)
+      throw conflict(`capabilities.${inner}`, `${missing.join(', ')} must be in ${outer} as well`)
+  }
+  within('effective', 'permitted')
+  within('ambient', 'permitted')
+  within('ambient', 'inheritable')
+  within('inheritable', 'bounding')
+  return sets
 }
 
 /** Puts the caller's own steps in their places. */

@@ -1,23 +1,17 @@
 import { constants } from 'node:os'
-import {
-  CofferdamError,
-  invalidOption,
-  NativeEvent,
-  native,
-  nativeError,
-  onlyKeys,
-} from '../base/index.js'
+import { CofferdamError, NativeEvent, native, nativeError, onlyKeys } from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, HostContext } from '../plan/index.js'
-import type { ProcessOptions } from '../process/index.js'
+import { type ProcessOptions, processKey } from '../process/index.js'
 import type { Configuration } from './configuration.js'
 import { failureError } from './failure.js'
 import { Journal } from './journal.js'
 import { type Exit, MainProcess, type PipedProcess } from './main-process.js'
-import { explain, type Prepared, prepareProcess, specify } from './prepare.js'
+import { explain, hostnameOf, type Prepared, prepareProcess, specify } from './prepare.js'
 import { listen, unlisten } from './registry.js'
-import { openStdio, type Stdio } from './streams.js'
-import { targetEntries } from './targets.js'
+import { type SignalName, signalName, signalNumber } from './signals.js'
+import { closeStdio, openStdio, parseStdio, type Stdio } from './stdio.js'
+import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
 
 /** What {@link Box.start} takes besides the program and its arguments. */
 export interface StartOptions extends ProcessOptions {
@@ -37,12 +31,6 @@ export interface Omission {
  * until it ends, `stopped` until `delete()`.
  */
 export type Status = 'creating' | 'created' | 'starting' | 'running' | 'stopped' | 'deleted'
-
-const ids = new Set<string>()
-
-const signalNames = new Map<number, NodeJS.Signals>(
-  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
-)
 
 /** A container that has been made. Comes from the builder's `create()`. */
 export class Box implements AsyncDisposable {
@@ -64,6 +52,9 @@ export class Box implements AsyncDisposable {
   #exited: Promise<Exit> | undefined
   #resolveExited: ((exit: Exit) => void) | undefined
   #ended: (() => void)[] = []
+  /** The host function that is under way, if any. */
+  #hostStep: Promise<void> | undefined
+  #deleting: Promise<void> | undefined
 
   private constructor(id: string, configuration: Configuration, prepared: Prepared) {
     this.id = id
@@ -80,7 +71,7 @@ export class Box implements AsyncDisposable {
     prepared: Prepared,
     signal: AbortSignal | undefined,
   ): Promise<Box> {
-    if (ids.has(id))
+    if (!native().claim(id))
       throw new CofferdamError(`there is already a container named ${id}`, {
         code: 'EEXIST',
         option: 'id',
@@ -93,7 +84,10 @@ export class Box implements AsyncDisposable {
     })
   }
 
-  /** Pid of its first process as the host sees it; init's, until that is started. */
+  /**
+   * Pid of its first process as the host sees it; init's, until that is
+   * started. None once it has ended, since the number may be another's then.
+   */
   get pid(): number | undefined {
     return this.#pid
   }
@@ -130,15 +124,16 @@ export class Box implements AsyncDisposable {
     onlyKeys('start', options, ['stdio', 'env', 'cwd', 'user', 'umask'])
     if (this.#status !== 'created') throw this.#wrongState('start')
 
-    const stdio = openStdio(options.stdio)
+    const wanted = parseStdio(options.stdio)
+    const plan = this.#prepareStart(argv, options, wanted.pipes)
+    const stdio = openStdio(wanted)
     try {
-      const plan = this.#prepareStart(argv, options, stdio.pipes)
       const [stdin, stdout, stderr] = native().start(
         this.#handle,
         plan.bytes,
         this.#texts(plan),
         plan.patches,
-        ...stdio.fds,
+        ...(stdio.fds as [number, number, number]),
       )
       this.#plan = plan
       this.#status = 'starting'
@@ -154,7 +149,7 @@ export class Box implements AsyncDisposable {
             resolve(main)
           },
           reject: error => {
-            main.closeUnused(0, 1, 2)
+            main.abandon()
             reject(error)
           },
         }
@@ -163,7 +158,7 @@ export class Box implements AsyncDisposable {
       if (isGone(error)) throw await this.#whyItEnded()
       throw nativeError('start', error)
     } finally {
-      stdio.close()
+      closeStdio(stdio)
     }
   }
 
@@ -177,10 +172,8 @@ export class Box implements AsyncDisposable {
    * @throws CofferdamError `ESRCH` when it has ended, `ERR_INVALID_OPTION` for
    * a signal that there is not.
    */
-  async kill(signal: NodeJS.Signals | number = 'SIGTERM'): Promise<void> {
-    const number = typeof signal === 'number' ? signal : constants.signals[signal]
-    if (!Number.isInteger(number) || number < 0 || number > 64)
-      throw invalidOption('signal', `${signal} is none`)
+  async kill(signal: SignalName | number = 'SIGTERM'): Promise<void> {
+    const number = signalNumber(signal)
     if (this.#status === 'stopped' || this.#status === 'deleted')
       throw new CofferdamError(`kill: container ${this.id} is ${this.#status}`, {
         code: 'ESRCH',
@@ -197,17 +190,34 @@ export class Box implements AsyncDisposable {
    * Ends the container if it still runs, with SIGKILL, and takes back all that
    * it left on the host. Does nothing the second time.
    */
-  async delete(): Promise<void> {
-    if (this.#status === 'deleted') return
+  delete(): Promise<void> {
+    this.#deleting ??= this.#delete().catch(error => {
+      this.#deleting = undefined // what failed can be tried again
+      throw error
+    })
+    return this.#deleting
+  }
+
+  async #delete(): Promise<void> {
     if (this.#status !== 'stopped') {
       const ended = new Promise<void>(resolve => this.#ended.push(resolve))
       this.#kill()
       await ended
     }
-    this.#main?.closeUnused(0, 1, 2)
-    await this.#journal.rollBack()
+    this.#main?.abandon()
+    await this.#takeBack()
     this.#status = 'deleted'
-    ids.delete(this.id)
+  }
+
+  /** Undoes what was done on the host, and gives the name free. */
+  async #takeBack(): Promise<void> {
+    await this.#hostStep // which would go on to do what is being undone
+    try {
+      if (!this.#journal.empty) await this.#journal.rollBack()
+      if (targetsAreLeft()) removeLeftTargets()
+    } finally {
+      native().unclaim(this.id)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -217,7 +227,7 @@ export class Box implements AsyncDisposable {
   /** Gives up when `signal` says so, until `create()` has settled. */
   #heed(signal: AbortSignal): void {
     const { resolve, reject } = this.#settle as { resolve(): void; reject(error: Error): void }
-    const abort = () => this.#fail(signal.reason as Error)
+    const abort = () => this.#fail(asError(signal.reason))
     const settled = () => signal.removeEventListener('abort', abort)
     signal.addEventListener('abort', abort)
     this.#settle = {
@@ -233,37 +243,43 @@ export class Box implements AsyncDisposable {
   }
 
   #create(): void {
-    const { cloneFlags, host, setup } = this.#prepared
+    const { cloneFlags, ahead, host, setup } = this.#prepared
     try {
       this.#handle = native().create(
         cloneFlags,
+        ahead?.bytes ?? null,
         host?.bytes ?? null,
         setup.bytes,
         this.#texts(setup),
         setup.patches,
       )
     } catch (error) {
+      native().unclaim(this.id)
       throw nativeError('create', error)
     }
     listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d))
-    ids.add(this.id)
   }
 
   /** What goes to a plan's placeholders; the host name is the only one there is. */
   #texts(plan: EncodedPlan): string[] {
-    return plan.placeholders.map(() => this.#configuration.hostname ?? this.id)
+    return plan.placeholders.length === 0 ? [] : [hostnameOf(this.#configuration, this.id)]
   }
 
   #prepareStart(
     argv: readonly string[] | undefined,
     { stdio: _, ...options }: StartOptions,
-    pipes: number[],
+    pipes: readonly number[],
   ): EncodedPlan {
-    const key = JSON.stringify([argv, options, pipes])
-    return prepareProcess(this.#configuration, this.#prepared, key, () => ({
-      specification: specify(this.#configuration, argv, options),
-      pipes,
-    }))
+    const key = processKey(argv, options)
+    return prepareProcess(
+      this.#configuration,
+      this.#prepared,
+      key && `${pipes.join()}\0${key}`,
+      () => ({
+        specification: specify(this.#configuration, argv, options),
+        pipes,
+      }),
+    )
   }
 
   #wrongState(what: string): CofferdamError {
@@ -293,23 +309,16 @@ export class Box implements AsyncDisposable {
       }
       case NativeEvent.waiting:
         this.#pid = c
-        void this.#atWaitingPoint(a)
+        this.#hostStep = this.#atWaitingPoint(a)
         return
       case NativeEvent.making:
         return this.#beforeMaking(a)
       case NativeEvent.spawnFailed: {
-        const onHost = this.#prepared.host?.sources[b] !== undefined
-        this.#error ??= failureError(
-          { operation: b, syscall: c, errno: d },
-          onHost ? this.#prepared.host : null,
-        )
+        this.#error ??= failureError({ operation: b, syscall: c, errno: d }, this.#prepared.host)
         return this.#onExit({ exitCode: null, signal: null })
       }
       case NativeEvent.exited:
-        return this.#onExit({
-          exitCode: a < 0 ? null : a,
-          signal: b === 0 ? null : (signalNames.get(b) ?? null),
-        })
+        return this.#onExit({ exitCode: a < 0 ? null : a, signal: b === 0 ? null : signalName(b) })
     }
   }
 
@@ -338,7 +347,7 @@ export class Box implements AsyncDisposable {
     unlisten(this.#handle)
     const before = this.#status
     this.#status = 'stopped'
-    this.#main?.closeUnused(0)
+    this.#pid = undefined
     const settle = this.#settle
     this.#settle = undefined
     this.#resolveExited?.(exit)
@@ -348,13 +357,12 @@ export class Box implements AsyncDisposable {
     const error = this.#error ?? initDied(before, exit)
     if (before !== 'creating') return settle.reject(error)
     // Nobody gets this container, so nobody could delete it.
-    void this.#journal.rollBack().then(
+    void this.#takeBack().then(
       () => {
-        ids.delete(this.id)
         this.#status = 'deleted'
         settle.reject(error)
       },
-      undoError => settle.reject(new AggregateError([error, undoError], error.message)),
+      undoError => settle.reject(withUndo(error, undoError)),
     )
   }
 
@@ -399,13 +407,15 @@ export class Box implements AsyncDisposable {
 
   /** Notes which parts of a mount target init is about to make. */
   #beforeMaking(operation: number): void {
-    const [, path, how] = this.#plan.sources[operation]?.operation.args ?? []
+    const source = this.#plan.sources[operation]?.operation
+    const [, path, how] = source?.args ?? []
     const { rootfs } = this.#configuration
     const root = rootfs?.type === 'directory' ? rootfs.path : rootfs?.upper
-    if (typeof path !== 'string' || root === undefined) return this.#kill()
+    const onHost = source?.onHost ?? (root === undefined ? undefined : { root, path })
+    if (typeof path !== 'string' || typeof onHost?.path !== 'string') return this.#kill()
     try {
       const file = typeof how === 'object' && 'text' in how && how.text.includes('FILE')
-      for (const entry of targetEntries(root, path, file)) this.#journal.add(entry)
+      for (const entry of targetEntries(onHost.root, onHost.path, file)) this.#journal.add(entry)
       this.#proceed()
     } catch (cause) {
       const { code = 'EIO' } = cause as NodeJS.ErrnoException
@@ -427,5 +437,21 @@ function initDied(status: Status, exit: Exit): CofferdamError {
   const how = exit.signal ?? `exit code ${exit.exitCode}`
   return new CofferdamError(`init ended while the container was ${status}: ${how}`, {
     code: 'ERR_INIT_DIED',
+  })
+}
+
+/** What an AbortSignal says, which may be anything. */
+function asError(reason: unknown): Error {
+  if (reason instanceof Error) return reason
+  return new CofferdamError('create: aborted', { code: 'ABORT_ERR', cause: reason })
+}
+
+/** The error of a create() that could not take back all that it had done. */
+function withUndo(error: Error, undoError: unknown): CofferdamError {
+  const { code = 'ERR_HOST_STEP', step } = error as CofferdamError
+  return new CofferdamError(`${error.message}; and then ${(undoError as Error).message}`, {
+    code,
+    step,
+    cause: new AggregateError([error, undoError]),
   })
 }

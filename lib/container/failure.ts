@@ -18,7 +18,8 @@ export interface Failure {
 /** The typed error for a failure at some operation of `plan`. */
 export function failureError(failure: Failure, plan: EncodedPlan | null): CofferdamError {
   const code = errnoName(failure.errno)
-  const syscall = syscallName(failure.syscall)
+  // 0 is the number of a call on some machines, but the core means "none" by it.
+  const syscall = failure.syscall === 0 ? undefined : syscallName(failure.syscall)
   const source = plan?.sources[failure.operation]
   const details: ErrorDetails = { code, errno: failure.errno, syscall }
   if (source === undefined) {
@@ -31,7 +32,9 @@ export function failureError(failure: Failure, plan: EncodedPlan | null): Coffer
   details.path = pathOf(source.operation)
   details.hint = hintFor(syscall, code, source.step.name)
   const printed =
-    source.operation.call === syscall ? details.operation : `${syscall} in ${details.operation}`
+    syscall === undefined || source.operation.call === syscall
+      ? details.operation
+      : `${syscall} in ${details.operation}`
   return new CofferdamError(`${source.step.name}: ${printed}: ${code}`, details)
 }
 
@@ -71,6 +74,12 @@ function hintFor(
     return 'the limit of processes has been reached: RLIMIT_NPROC, or pids.max of the cgroup'
   if (code === 'EAGAIN' && syscall === 'flock')
     return 'another program holds an exclusive lock on the root file system'
+  if (code === 'ELOOP' && (step === 'proc' || step === 'sysfs' || step === 'dev'))
+    return 'the image has a symbolic link there, which could lead anywhere'
+  if (code === 'ELOOP' && syscall === 'statx')
+    return 'a symbolic link of the image leads to its root directory, which can not be covered'
+  if (code === 'EDQUOT' && syscall === 'keyctl')
+    return "the user's quota of keys has been reached: /proc/key-users"
   if (code === 'ENODEV' && step === 'rootfs')
     return 'this kernel has no overlayfs: try "modprobe overlay"'
   if (code === 'EINVAL' && syscall === 'mount' && step === 'rootfs')

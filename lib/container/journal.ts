@@ -27,6 +27,10 @@ export class Journal {
     this.#id = id
   }
 
+  get empty(): boolean {
+    return this.#entries.length === 0
+  }
+
   /** Notes what is about to be done. */
   add(entry: JournalEntry): void {
     this.#entries.push(entry)
@@ -38,10 +42,9 @@ export class Journal {
    * and then throws the first error; what failed stays in the journal.
    */
   async rollBack(): Promise<void> {
-    if (this.#entries.length === 0) return
     const failed: JournalEntry[] = []
     let first: unknown
-    for (const entry of this.#entries.reverse()) {
+    for (const entry of [...this.#entries].reverse()) {
       try {
         await entry.undo()
       } catch (error) {

@@ -1,29 +1,37 @@
 import { statSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { CofferdamError, invalidOption } from '../base/index.js'
 import { rootDirectories } from '../mounts/index.js'
-import { hostnamePlaceholder, kinds } from '../namespaces/index.js'
+import { HOSTNAME_MAX, hostnamePlaceholder, kinds } from '../namespaces/index.js'
 import { type EncodedPlan, encode, explainPlan, type Step } from '../plan/index.js'
-import { type ProcessOptions, type ProcessSpecification, specifyProcess } from '../process/index.js'
+import {
+  type ProcessOptions,
+  type ProcessSpecification,
+  processKey,
+  specifyProcess,
+} from '../process/index.js'
 import {
   checkConfiguration,
   compose,
   composeProcess,
   composeSetup,
-  type Inspected,
   isolates,
   type ProcessRequest,
   parkStep,
   resolveCapabilities,
   streamSlots,
 } from './compose.js'
+import type { Inspected } from './compose-mounts.js'
 import type { Configuration } from './configuration.js'
 
 /** All that can be computed once for any number of containers. */
 export interface Prepared {
   inspected: Inspected
   cloneFlags: number
-  /** Carried out on the host before there is an init, if anything is. */
+  /** What the host does before there is an init, if anything. */
   host: EncodedPlan | null
+  /** What it may do in advance for the next container. */
+  ahead: EncodedPlan | null
   setup: EncodedPlan
   /**
    * Encoded process halves by what was asked for: shared by configurations
@@ -46,20 +54,33 @@ export function prepare(configuration: Configuration): Prepared {
   checkConfiguration(configuration)
   const inspected = inspect(configuration)
   const steps = composeSetup(configuration, inspected)
-  const hostSteps = steps.filter(step => step.side === 'host')
-  const host = hostSteps.length > 0 ? encode(hostSteps, { hold: true }) : null
+  const host = encodeHost(steps, false)
+  const ahead = encodeHost(steps, true)
   const initSteps: Step[] = steps.filter(step => step.side !== 'host')
   const prepared: Prepared = {
     inspected,
     cloneFlags: isolates(configuration, 'pid') ? Number(kinds.pid.flag.value) : 0,
     host,
-    setup: encode([...initSteps, parkStep], { given: host?.held ?? [] }),
+    ahead,
+    setup: encode([...initSteps, parkStep], {
+      given: [...(host?.held ?? []), ...(ahead?.held ?? [])],
+    }),
     processes: processesOf(configuration),
   }
   // The process half is encoded later, but what is wrong with it is said now.
   resolveCapabilities(configuration)
+  if (configuration.steps.length > 0) {
+    const specification = specify(configuration, configuration.process?.argv ?? ['x'], {})
+    composeProcess(configuration, { specification, pipes: [] })
+  }
   if (key !== undefined) remember(cache, key, prepared)
   return prepared
+}
+
+/** The host's steps, those that may be carried out in advance or the others. */
+function encodeHost(steps: readonly Step[], ahead: boolean): EncodedPlan | null {
+  const own = steps.filter(step => step.side === 'host' && (step.ahead ?? false) === ahead)
+  return own.length > 0 ? encode(own, { hold: true }) : null
 }
 
 /** What runs in a container when `argv` and `options` add to its configuration. */
@@ -73,19 +94,31 @@ export function specify(
   return specifyProcess(program, { ...process, ...options }, hostnamePlaceholder('HOSTNAME='))
 }
 
+/** The host name that a container sees: its own, or the one that it shares. */
+export function hostnameOf(configuration: Configuration, id: string): string {
+  if (configuration.hostname !== undefined) return configuration.hostname
+  return isolates(configuration, 'uts') ? id : hostname().slice(0, HOSTNAME_MAX)
+}
+
 /** The encoded process half for what is to run, or the one of the last time. */
 export function prepareProcess(
   configuration: Configuration,
   prepared: Prepared,
-  key: string,
+  key: string | undefined,
   request: () => ProcessRequest,
 ): EncodedPlan {
-  const known = prepared.processes.get(key)
+  const known = key === undefined ? undefined : prepared.processes.get(key)
   if (known !== undefined) return known
   const steps = composeProcess(configuration, request())
   const encoded = encode(steps, { given: streamSlots })
-  remember(prepared.processes, key, encoded)
+  if (key !== undefined) remember(prepared.processes, key, encoded)
   return encoded
+}
+
+/** After a failure: the paths are looked at anew the next time. */
+export function forget(configuration: Configuration): void {
+  const key = cacheKey(configuration)
+  if (key !== undefined) cache.delete(key)
 }
 
 /**
@@ -93,9 +126,14 @@ export function prepareProcess(
  * close over anything, so configurations with such are not compared.
  */
 function cacheKey(configuration: Configuration): string | undefined {
-  if (configuration.steps.length > 0) return undefined
-  const { id: _, steps: __, ...rest } = configuration
-  return JSON.stringify(rest)
+  const { id: _, steps, process, ...rest } = configuration
+  const processKey = keyOfProcess(process)
+  if (steps.length > 0 || processKey === undefined) return undefined
+  return `${JSON.stringify(rest)}\0${processKey}`
+}
+
+function keyOfProcess(process: Configuration['process']): string | undefined {
+  return process === undefined ? '' : processKey(process.argv, process)
 }
 
 const processCaches = new Map<string, Map<string, EncodedPlan>>()
@@ -103,8 +141,9 @@ const processCaches = new Map<string, Map<string, EncodedPlan>>()
 /** Where the process halves of a configuration are kept. */
 function processesOf({ steps, capabilities, noNewPrivileges, process }: Configuration) {
   const fresh = new Map<string, EncodedPlan>()
-  if (steps.length > 0) return fresh
-  const key = JSON.stringify([capabilities, noNewPrivileges, process])
+  const processKey = keyOfProcess(process)
+  if (steps.length > 0 || processKey === undefined) return fresh
+  const key = `${JSON.stringify([capabilities, noNewPrivileges])}\0${processKey}`
   const known = processCaches.get(key)
   if (known === undefined) remember(processCaches, key, fresh)
   return known ?? fresh

@@ -8,9 +8,14 @@ import type { JournalEntry } from './journal.js'
 /** A mount target that init is about to make in the caller's files. */
 interface MadeTarget {
   root: string
+  /** Device and inode of the root: its path may be another's later. */
+  identity: string
   path: string
   kind: 'directory' | 'file'
 }
+
+/** Targets that other containers of this program still used when they should have gone. */
+const left = new Set<MadeTarget>()
 
 /**
  * Journal entries for a mount target: one for each part of the path that is
@@ -21,9 +26,11 @@ export function targetEntries(root: string, path: string, file: boolean): Journa
   const prefixes = parts.map((_, i) => `/${parts.slice(0, i + 1).join('/')}`)
   const firstMissing = prefixes.findIndex(prefix => !exists(root, prefix))
   if (firstMissing < 0) return []
+  const identity = withDescriptors(root, '/', false, identityOf)
   return prefixes.slice(firstMissing).map((prefix, i, missing) => {
     const made: MadeTarget = {
       root,
+      identity,
       path: prefix,
       kind: file && i === missing.length - 1 ? 'file' : 'directory',
     }
@@ -41,13 +48,34 @@ function exists(root: string, path: string): boolean {
   }
 }
 
+/** Whether {@link removeLeftTargets} has anything to do. */
+export function targetsAreLeft(): boolean {
+  return left.size > 0
+}
+
+/** Removes what could not be removed before, the latest first. */
+export function removeLeftTargets(): void {
+  for (const made of [...left].reverse()) {
+    left.delete(made)
+    removeTarget(made)
+  }
+}
+
+function identityOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true })
+  return `${dev}:${ino}`
+}
+
 /**
  * Removes what was made for a mount, if it is still as it was made: an empty
  * directory, or a file without content. It stays while another container
- * uses the same root, since removing it would undo that one's mount.
+ * uses the same root, since removing it would undo that one's mount; the last
+ * of this program's takes it along.
  */
-function removeTarget({ root, path, kind }: MadeTarget): void {
+function removeTarget(made: MadeTarget): void {
+  const { root, path, kind } = made
   try {
+    if (withDescriptors(root, '/', false, identityOf) !== made.identity) return
     if (kind === 'file') {
       const changed = withDescriptors(root, path, true, fd => {
         const stat = fstatSync(fd)
@@ -62,10 +90,13 @@ function removeTarget({ root, path, kind }: MadeTarget): void {
     })
   } catch (error) {
     const { errno, code } = error as { errno?: number; code?: string }
+    if (errno === EAGAIN) {
+      left.add(made)
+      return
+    }
     const gone = errno === ENOENT || code === 'ENOENT'
     const changed = code === 'ENOTEMPTY' || code === 'EBUSY' || code === 'ENOTDIR'
-    const shared = errno === EAGAIN
-    if (!gone && !changed && !shared) throw error
+    if (!gone && !changed) throw error
   }
 }
 

@@ -4,6 +4,7 @@ import {
   mode,
   named,
   type Operation,
+  type Slot,
   slot,
   step,
   target,
@@ -36,12 +37,12 @@ const S_IFCHR = 0o020000
 /**
  * Mounts `/dev` and fills it as Docker does: the six default devices, links to
  * the standard streams, pseudo-terminals of its own (devpts(5)), `/dev/shm`,
- * and the message queues of init's IPC namespace (mq_overview(7)).
+ * and the message queues of init's IPC namespace (mq_overview(7)). It is left
+ * in `dev`.
  *
  * Device files are made with mknod(2): `EPERM` without CAP_MKNOD.
  */
-export function devStep(place: Place): InitStep {
-  const dev = slot('dev')
+export function devStep(place: Place, dev: Slot): InitStep {
   const at = slot('target')
   const { nosuid, nodev, noexec, strictatime } = MOUNT_ATTR
 
@@ -62,7 +63,7 @@ export function devStep(place: Place): InitStep {
   return step(
     'dev',
     ...newFileSystem('tmpfs', slot('fs'), dev, { mode: '755', size: '64k' }, nosuid, strictatime),
-    target(place.root, '/dev', at, { journal: place.journal }),
+    target(place.root, '/dev', at, { journal: place.journal, strict: true }),
     attach(dev, at),
     ...devices.map(([name, major, minor]) =>
       call('mknodat', [

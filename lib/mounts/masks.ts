@@ -33,36 +33,33 @@ export const defaultReadonlyPaths: readonly string[] = [
   '/proc/sysrq-trigger',
 ]
 
+/** A path below an open directory, which can't be led out of it. */
+export interface Inside {
+  root: Slot
+  path: string
+}
+
 /**
  * Hides paths that exist: directories under an empty, read-only file system,
- * the one instance for all of them; files under `/dev/null`.
+ * the one instance for all of them; files under the device in `nothing`.
  */
-export function maskStep(root: Slot, paths: readonly string[]): InitStep {
+export function maskStep(nothing: Inside, paths: readonly Inside[]): InitStep {
   const empty = slot('empty')
-  const nothing = slot('null')
+  const null_ = slot('null')
   const { readonly, nosuid, nodev, noexec } = MOUNT_ATTR
   return step(
     'masked paths',
-    ...newFileSystem(
-      'tmpfs',
-      slot('fs'),
-      empty,
-      { size: '0', nr_inodes: '1', mode: '755' },
-      readonly,
-      nosuid,
-      nodev,
-      noexec,
-    ),
-    openInRoot(root, '/dev/null', nothing),
-    ...paths.map(path => mask(root, path, empty, nothing)),
+    ...newFileSystem('ramfs', slot('fs'), empty, {}, readonly, nosuid, nodev, noexec),
+    openInRoot(nothing.root, nothing.path, null_),
+    ...paths.map(({ root, path }) => mask(root, path, empty, null_)),
   )
 }
 
 /** Makes paths that exist read-only, with all that is mounted below them. */
-export function readonlyStep(root: Slot, paths: readonly string[]): InitStep {
+export function readonlyStep(paths: readonly Inside[]): InitStep {
   return step(
     'read-only paths',
-    ...paths.flatMap(path => {
+    ...paths.flatMap(({ root, path }) => {
       const at = slot('path')
       const tree = slot('tree')
       return [

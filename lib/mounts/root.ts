@@ -1,5 +1,11 @@
-import { resolve } from 'node:path'
-import { conflict, invalidOption, onlyKeys, parseSize, type Size } from '../base/index.js'
+import {
+  conflict,
+  hostPathOption,
+  invalidOption,
+  onlyKeys,
+  parseSize,
+  type Size,
+} from '../base/index.js'
 import {
   AT_FDCWD,
   call,
@@ -72,7 +78,7 @@ export interface DirectoryRoot {
 export function overlay(options: OverlayOptions): OverlayRoot {
   onlyKeys('overlay', options, ['lower', 'upper', 'work', 'size'])
   const { lower, upper, work } = options
-  if (!Array.isArray(lower) || lower.length === 0 || !lower.every(path => typeof path === 'string'))
+  if (!Array.isArray(lower) || lower.length === 0)
     throw invalidOption('overlay.lower', 'must be a list of at least one directory')
   if ((upper === undefined) !== (work === undefined))
     throw conflict('overlay', 'upper and work go together: give both, or none')
@@ -80,11 +86,17 @@ export function overlay(options: OverlayOptions): OverlayRoot {
     throw conflict('overlay.size', 'limits the layer in memory, and upper is given instead')
   return {
     type: 'overlay',
-    lower: lower.map(path => resolve(path)),
-    upper: upper === undefined ? undefined : resolve(upper),
-    work: work === undefined ? undefined : resolve(work),
-    size: parseSize('overlay.size', options.size ?? '512MiB'),
+    lower: lower.map(path => hostPathOption('overlay.lower', path)),
+    upper: upper === undefined ? undefined : hostPathOption('overlay.upper', upper),
+    work: work === undefined ? undefined : hostPathOption('overlay.work', work),
+    // The kernel takes 0 for "no limit".
+    size: parseSize('overlay.size', options.size ?? '512MiB', 1),
   }
+}
+
+/** An {@link OverlayRoot} of unknown make, checked, as a copy of our own. */
+export function checkOverlay({ lower, upper, work, size }: OverlayRoot): OverlayRoot {
+  return overlay(upper === undefined ? { lower, size } : { lower, upper, work: work ?? '' })
 }
 
 /** The directories that a root is made of. */

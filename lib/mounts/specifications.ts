@@ -1,4 +1,12 @@
-import { invalidOption, onlyKeys, parseSize, type Size } from '../base/index.js'
+import {
+  flagOption,
+  hostPathOption,
+  invalidOption,
+  onlyKeys,
+  parseSize,
+  type Size,
+  textOption,
+} from '../base/index.js'
 
 /** What the caller wants mounted; made by {@link bind} and {@link tmpfs}. */
 export type Mount = BindMount | TmpfsMount
@@ -55,17 +63,15 @@ export interface TmpfsMount {
  */
 export function bind(source: string, target: string, options: BindOptions = {}): BindMount {
   onlyKeys('bind', options, ['readonly', 'recursive', 'nosuid', 'nodev', 'noexec'])
-  if (typeof source !== 'string' || source === '')
-    throw invalidOption('bind', 'the source must be a path')
   return {
     type: 'bind',
-    source,
+    source: hostPathOption('bind', source),
     target: checkTarget('bind', target),
-    readonly: options.readonly ?? false,
-    recursive: options.recursive ?? true,
-    nosuid: options.nosuid ?? true,
-    nodev: options.nodev ?? true,
-    noexec: options.noexec ?? false,
+    readonly: flagOption('bind.readonly', options.readonly, false),
+    recursive: flagOption('bind.recursive', options.recursive, true),
+    nosuid: flagOption('bind.nosuid', options.nosuid, true),
+    nodev: flagOption('bind.nodev', options.nodev, true),
+    noexec: flagOption('bind.noexec', options.noexec, false),
   }
 }
 
@@ -78,25 +84,44 @@ export function tmpfs(target: string, options: TmpfsOptions = {}): TmpfsMount {
   onlyKeys('tmpfs', options, ['size', 'mode', 'exec', 'readonly'])
   const mode = options.mode ?? 0o1777
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
-    throw invalidOption('tmpfs.mode', `${mode} is none; 0 to 0o7777 are`)
+    throw invalidOption('tmpfs.mode', `${String(mode)} is none; 0 to 0o7777 are`)
   return {
     type: 'tmpfs',
     target: checkTarget('tmpfs', target),
-    size: parseSize('tmpfs.size', options.size ?? '64MiB'),
+    // The kernel takes 0 for "no limit".
+    size: parseSize('tmpfs.size', options.size ?? '64MiB', 1),
     mode,
-    exec: options.exec ?? false,
-    readonly: options.readonly ?? false,
+    exec: flagOption('tmpfs.exec', options.exec, false),
+    readonly: flagOption('tmpfs.readonly', options.readonly, false),
   }
 }
 
+/** A {@link Mount} of unknown make, checked, as a copy of our own. */
+export function checkMount(mount: Mount): Mount {
+  if (mount?.type === 'bind') {
+    const { type: _, source, target, ...options } = mount
+    return bind(source, target, options)
+  }
+  if (mount?.type === 'tmpfs') {
+    const { type: _, target, ...options } = mount
+    return tmpfs(target, options)
+  }
+  throw invalidOption('mount', 'must be made by bind() or tmpfs()')
+}
+
 /**
- * A path inside the container: absolute, and without `..`, which would mean
- * one thing to the reader and another where a symbolic link is on the way.
+ * A path inside the container: absolute, not the root itself, and without `..`,
+ * which would mean one thing to the reader and another where a symbolic link is
+ * on the way. Comes back without what means nothing in it (`//`, `/./`).
  */
-export function checkTarget(option: string, path: string): string {
-  if (typeof path !== 'string' || !path.startsWith('/'))
+export function checkTarget(option: string, value: unknown): string {
+  const path = textOption(option, value)
+  if (!path.startsWith('/'))
     throw invalidOption(option, `${JSON.stringify(path)} is no absolute path in the container`)
-  if (path.split('/').includes('..')) throw invalidOption(option, `${path} has a '..' in it`)
   if (Buffer.byteLength(path) > 4095) throw invalidOption(option, 'the path is longer than 4095')
-  return path
+  const parts = path.split('/').filter(part => part !== '' && part !== '.')
+  if (parts.includes('..')) throw invalidOption(option, `${path} has a '..' in it`)
+  if (parts.length === 0)
+    throw invalidOption(option, 'the root directory itself is for rootfs() to say')
+  return `/${parts.join('/')}`
 }

@@ -1,5 +1,6 @@
 import {
   AT_FDCWD,
+  type HostPath,
   type InitStep,
   type Named,
   type Operation,
@@ -17,6 +18,8 @@ export interface Place {
   root: Slot
   /** Making a missing target changes the caller's files: the host takes note. */
   journal: boolean
+  /** Where the target lies on the host, if not below the rootfs. */
+  onHost?: HostPath
 }
 
 /** The step that makes one {@link Mount}. */
@@ -25,9 +28,14 @@ export function mountStep(mount: Mount, place: Place, sourceIsFile: boolean): In
 }
 
 /** Opens the place for a mount and puts the tree there. */
-function put(tree: Slot, path: string, { root, journal }: Place, file = false): Operation[] {
+function put(
+  tree: Slot,
+  path: string,
+  { root, ...place }: Place,
+  how: { file?: boolean; strict?: boolean } = {},
+): Operation[] {
   const at = slot('target')
-  return [target(root, path, at, { file, journal }), attach(tree, at)]
+  return [target(root, path, at, { ...place, ...how }), attach(tree, at)]
 }
 
 function bindStep(mount: BindMount, place: Place, sourceIsFile: boolean): InitStep {
@@ -39,7 +47,7 @@ function bindStep(mount: BindMount, place: Place, sourceIsFile: boolean): InitSt
     `bind ${mount.target}`,
     cloneTree(AT_FDCWD, mount.source, tree, mount.recursive),
     ...(set.length > 0 ? [setAttributes(tree, { set, recursive: mount.recursive })] : []),
-    ...put(tree, mount.target, place, sourceIsFile),
+    ...put(tree, mount.target, place, { file: sourceIsFile }),
   )
 }
 
@@ -57,31 +65,31 @@ function tmpfsStep(mount: TmpfsMount, place: Place): InitStep {
 }
 
 /**
- * Mounts proc, which shows the processes of init's PID namespace. proc(5).
- * `EPERM` where an outer container has masked parts of its own proc.
+ * Mounts proc, which shows the processes of init's PID namespace, and leaves it
+ * in `proc`. proc(5). `EPERM` where an outer container has masked parts of its
+ * own proc; `ELOOP` when the image has a symbolic link there, with which it
+ * could have the masks go elsewhere (CVE-2019-19921).
  * Equivalent to: `mount -t proc -o nosuid,nodev,noexec proc /proc`
  */
-export function procStep(place: Place): InitStep {
-  const proc = slot('proc')
+export function procStep(place: Place, proc: Slot): InitStep {
   const { nosuid, nodev, noexec } = MOUNT_ATTR
   return step(
     'proc',
     ...newFileSystem('proc', slot('fs'), proc, {}, nosuid, nodev, noexec),
-    ...put(proc, '/proc', place),
+    ...put(proc, '/proc', place, { strict: true }),
   )
 }
 
 /**
- * Mounts sysfs read-only; its `/sys/class/net` is that of init's network
- * namespace. sysfs(5). Equivalent to:
- * `mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys`
+ * Mounts sysfs read-only and leaves it in `sys`; its `/sys/class/net` is that
+ * of init's network namespace. sysfs(5). Errors as {@link procStep}. Equivalent
+ * to: `mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys`
  */
-export function sysStep(place: Place): InitStep {
-  const sys = slot('sysfs')
+export function sysStep(place: Place, sys: Slot): InitStep {
   const { readonly, nosuid, nodev, noexec } = MOUNT_ATTR
   return step(
     'sysfs',
     ...newFileSystem('sysfs', slot('fs'), sys, {}, readonly, nosuid, nodev, noexec),
-    ...put(sys, '/sys', place),
+    ...put(sys, '/sys', place, { strict: true }),
   )
 }

@@ -1,11 +1,15 @@
 import {
   AT_FDCWD,
+  away,
   call,
   flags,
+  type HostStep,
+  hostStep,
   type InitStep,
   type NamespaceKind,
   O_CLOEXEC,
   O_RDONLY,
+  type Operation,
   slot,
   step,
 } from '../plan/index.js'
@@ -21,6 +25,28 @@ import { kinds } from './kinds.js'
  */
 export function unshare(wanted: readonly NamespaceKind[]): InitStep {
   return step('namespaces', call('unshare', [flags(...wanted.map(kind => kinds[kind].flag))]))
+}
+
+/**
+ * A new network namespace in which `prepare` has been done: one that the host
+ * has made in advance or, where there is none, one that init makes. The kernel
+ * takes longer for it than for all the other namespaces. unshare(2), setns(2);
+ * `EPERM` without CAP_SYS_ADMIN. Equivalent to: `unshare --net`
+ */
+export function newNetwork(prepare: readonly Operation[]): [HostStep, InitStep] {
+  const ready = slot('network-namespace')
+  const make = [call('unshare', [kinds.network.flag]), ...prepare]
+  const open = call('openat', [AT_FDCWD, '/proc/thread-self/ns/net', flags(O_RDONLY, O_CLOEXEC)], {
+    result: ready,
+  })
+  const enter = call('setns', [ready, kinds.network.flag], {
+    tolerate: ['EBADF'],
+    otherwise: make.length,
+  })
+  return [
+    { ...hostStep('network namespace in advance', ...away(...make, open)), ahead: true },
+    step('network namespace', enter, ...make),
+  ]
 }
 
 /**

@@ -1,4 +1,4 @@
-import { call, flags, type InitStep, named, O_CLOEXEC, slot, step } from '../plan/index.js'
+import { call, flags, named, O_CLOEXEC, type Operation, slot } from '../plan/index.js'
 
 const AF_INET = named('AF_INET', 2)
 const SOCK_DGRAM = named('SOCK_DGRAM', 2)
@@ -18,10 +18,9 @@ function interfaceRequest(name: string, interfaceFlags: number): Uint8Array {
  * 127.0.0.1 and ::1. An ioctl and not netlink: it is one call instead of a
  * dialogue. netdevice(7). Equivalent to: `ip link set lo up`
  */
-export function loopbackUp(): InitStep {
+export function loopbackUp(): Operation[] {
   const socket = slot('socket')
-  return step(
-    'loopback',
+  return [
     call('socket', [AF_INET, flags(SOCK_DGRAM, named('SOCK_CLOEXEC', O_CLOEXEC.value)), 0], {
       result: socket,
     }),
@@ -30,5 +29,5 @@ export function loopbackUp(): InitStep {
       SIOCSIFFLAGS,
       { bytes: interfaceRequest('lo', IFF_UP), text: '{"lo", IFF_UP}' },
     ]),
-  )
+  ]
 }

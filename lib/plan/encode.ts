@@ -10,6 +10,7 @@ import {
   MAX_PLAN,
   NO_SLOT,
   OP_OPTIONAL,
+  OP_OTHERWISE,
   opcodes,
   SLOTS,
   WIRE_MAGIC,
@@ -80,8 +81,9 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
   sources.forEach(({ step, operation }, index) => {
     const optional = step.side === 'init' && step.optional === true
     slots.enter(operation)
+    if (operation.code === opcodes.AWAY) slots.goAway(index + Number(operation.args[0]))
     writer.operation(index, stepNumbers[index] ?? 0, operation, optional, slots)
-    slots.leave(index)
+    slots.leave(operation, index)
   })
   return {
     bytes: writer.finish(),
@@ -98,9 +100,9 @@ function invalidPlan(problem: string): CofferdamError {
 }
 
 /**
- * Gives each slot the lowest free number from the operation that fills it to
- * the one that uses it last, so that a plan of hundreds of mounts gets by with
- * a handful.
+ * Gives each slot a number from the operation that fills it to the one that
+ * uses it last. Numbers that were never used come first, since the core closes
+ * what is in one that is given again, and closes all at once in the end.
  */
 class SlotTable {
   /** For each operation, the slots that no later one uses. */
@@ -108,6 +110,9 @@ class SlotTable {
   readonly #numbers = new Map<Slot, number>()
   readonly #taken = new Uint8Array(SLOTS)
   readonly #hold: boolean
+  /** The lowest number that was never given. */
+  #fresh = 0
+  #away: { last: number; before: ReadonlySet<Slot> } | undefined
 
   constructor(
     sources: readonly { operation: Operation }[],
@@ -123,12 +128,21 @@ class SlotTable {
     if (result !== undefined && !this.#numbers.has(result)) this.#give(result)
   }
 
-  /** After it: what it was the last to use is free again. */
-  leave(index: number): void {
-    for (const slot of this.#lastUses[index] ?? []) {
-      this.#taken[this.numberOf(slot)] = 0
-      this.#numbers.delete(slot)
-    }
+  /** What follows, up to operation `last`, is done away from home. */
+  goAway(last: number): void {
+    this.#away = { last, before: new Set(this.#numbers.keys()) }
+  }
+
+  /**
+   * After it: what it was the last to use is free again. Of what was filled
+   * away nothing is left but the last operation's result.
+   */
+  leave({ result }: Operation, index: number): void {
+    for (const slot of this.#lastUses[index] ?? []) this.#free(slot)
+    if (this.#away?.last !== index) return
+    for (const slot of [...this.#numbers.keys()])
+      if (slot !== result && !this.#away.before.has(slot)) this.#free(slot)
+    this.#away = undefined
   }
 
   numberOf(slot: Slot): number {
@@ -158,8 +172,13 @@ class SlotTable {
     }
   }
 
+  #free(slot: Slot): void {
+    this.#taken[this.numberOf(slot)] = 0
+    this.#numbers.delete(slot)
+  }
+
   #give(slot: Slot): void {
-    const number = this.#taken.indexOf(0)
+    const number = this.#fresh < SLOTS ? this.#fresh++ : this.#taken.indexOf(0)
     if (number < 0) throw invalidPlan(`more than ${SLOTS} descriptors in use at once`)
     this.#taken[number] = 1
     this.#numbers.set(slot, number)
@@ -208,13 +227,17 @@ class Writer {
     words[at / 4] = operation.code | (step << 16)
     words[at / 4 + 1] = syscallNumber(operation)
     bytes[at + 8] = result === undefined ? NO_SLOT : slots.numberOf(result)
-    bytes[at + 9] = optional ? OP_OPTIONAL : 0
-    bytes[at + 10] = operation.skip ?? 0
+    const { skip = 0, otherwise = 0 } = operation
+    bytes[at + 9] = (optional ? OP_OPTIONAL : 0) | (otherwise > 0 ? OP_OTHERWISE : 0)
+    bytes[at + 10] = otherwise > 0 ? otherwise : skip
     bytes[at + 11] = args.length
     for (let i = 0; i < tolerate.length; i++)
       bytes.writeUInt16LE(errnoNumber(tolerate[i] as string), at + OP_TOLERATE + 2 * i)
-    for (let i = 0; i < args.length; i++)
-      bytes[at + OP_KINDS + i] = this.#argument(args[i] as Argument, slots, at + OP_ARGS + 8 * i)
+    for (let i = 0; i < args.length; i++) {
+      // First the argument: it may make `bytes` another buffer.
+      const kind = this.#argument(args[i] as Argument, slots, at + OP_ARGS + 8 * i)
+      bytes[at + OP_KINDS + i] = kind
+    }
   }
 
   finish(): Uint8Array {
@@ -233,7 +256,8 @@ class Writer {
       return argKinds.VALUE
     }
     if (typeof argument === 'string') {
-      words[at / 4] = this.#string(argument)
+      const offset = this.#string(argument)
+      words[at / 4] = offset
       return argKinds.STRING
     }
     if (argument instanceof Slot) {

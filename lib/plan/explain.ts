@@ -12,10 +12,10 @@ export function printOperation(operation: Operation): string {
   const name =
     operation.code === opcodes.SYSCALL ? `${operation.call}` : opcodeNames.get(operation.code)
   const result = operation.result === undefined ? '' : ` → <${operation.result.name}>`
-  const tolerated =
-    operation.tolerate === undefined
-      ? ''
-      : `  unless ${operation.tolerate.join(', ')}${operation.skip ? `, then skip ${operation.skip}` : ''}`
+  let tolerated = ''
+  if (operation.tolerate !== undefined) tolerated = `  unless ${operation.tolerate.join(', ')}`
+  if (operation.skip) tolerated += `, then skip ${operation.skip}`
+  if (operation.otherwise) tolerated += `, or else skip ${operation.otherwise}`
   return `${name}(${operation.args.map(printArgument).join(', ')})${result}${tolerated}`
 }
 

@@ -1,5 +1,5 @@
 import type { SyscallName } from './wire.js'
-import { opcodes, TARGET_FILE, TARGET_JOURNAL } from './wire.js'
+import { opcodes, TARGET_FILE, TARGET_JOURNAL, TARGET_STRICT } from './wire.js'
 
 /**
  * A descriptor that one operation makes and others use, before anybody knows
@@ -92,6 +92,16 @@ export interface Operation {
   tolerate?: readonly string[]
   /** How many of the operations that follow are left out after such an error. */
   skip?: number
+  /** How many of them are for such an error, and left out without it. */
+  otherwise?: number
+  /** Of a mount target: where it lies on the host, if not below the rootfs. */
+  onHost?: HostPath
+}
+
+/** A path below a directory of the host, resolved without leaving it. */
+export interface HostPath {
+  root: string
+  path: string
 }
 
 /** What to do with an operation's result. */
@@ -99,6 +109,7 @@ export interface OperationOptions {
   result?: Slot
   tolerate?: readonly string[]
   skip?: number
+  otherwise?: number
 }
 
 /**
@@ -118,18 +129,27 @@ export function call(
  * `RESOLVE_IN_ROOT`; directories that are missing on the way are made, and at
  * last a directory or, with `file`, an empty file.
  *
- * With `journal` the host hears of it first, and removes it in the end.
+ * With `journal` the host hears of it first, and removes it in the end. With
+ * `strict` a symbolic link on the way is an error, `ELOOP`; one that leads to
+ * the root itself always is.
  */
 export function target(
   root: Slot,
   path: string,
   result: Slot,
-  options: { file?: boolean; journal?: boolean } = {},
+  options: { file?: boolean; journal?: boolean; strict?: boolean; onHost?: HostPath } = {},
 ): Operation {
   const set: Named[] = []
   if (options.file) set.push(named('FILE', TARGET_FILE))
   if (options.journal) set.push(named('JOURNAL', TARGET_JOURNAL))
-  return { code: opcodes.TARGET, args: [root, path, flags(...set)], result }
+  if (options.strict) set.push(named('STRICT', TARGET_STRICT))
+  const { onHost } = options
+  return {
+    code: opcodes.TARGET,
+    args: [root, path, flags(...set)],
+    result,
+    ...(onHost === undefined ? {} : { onHost }),
+  }
 }
 
 /**
@@ -159,6 +179,16 @@ export function park(): Operation {
 /** Drops all capabilities but those of the bit set `keep` from the bounding set. */
 export function dropBounding(keep: Named): Operation {
   return { code: opcodes.BOUNDING, args: [keep] }
+}
+
+/**
+ * On the host's side, before there is an init: `operations` may leave the
+ * network namespace of the thread that carries them out, by unshare(2) or
+ * setns(2), and use socket(2) and ioctl(2) in another one; then it comes back.
+ * Of the descriptors only the last operation's result is left.
+ */
+export function away(...operations: Operation[]): Operation[] {
+  return [{ code: opcodes.AWAY, args: [operations.length] }, ...operations]
 }
 
 /** Executes the first of `paths` that exists; the last operation of all. */

@@ -25,6 +25,13 @@ export interface HostStep {
   side: 'host'
   name: string
   operations: readonly Operation[]
+  /**
+   * It depends on nothing, so it is carried out in advance, for the next
+   * container, while the host has nothing else to do. A container for which
+   * nothing is ready finds its slot empty: what uses it meets `EBADF`. Leaves
+   * one descriptor.
+   */
+  ahead?: boolean
 }
 
 /** What a {@link WaitingStep} gets to work with. */

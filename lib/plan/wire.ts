@@ -18,10 +18,14 @@ export const MAX_FDS = 16
 export const MAX_PATH = 4096
 /** on failure report it and leave the step out */
 export const OP_OPTIONAL = 1
+/** skip after success, not after a tolerated failure */
+export const OP_OTHERWISE = 2
 /** make a file, not a directory */
 export const TARGET_FILE = 1
 /** ask the host before making anything */
 export const TARGET_JOURNAL = 2
+/** no symbolic link may lead there */
+export const TARGET_STRICT = 4
 
 /** Operations of the core. */
 export const opcodes = {
@@ -39,6 +43,8 @@ export const opcodes = {
   BOUNDING: 6,
   /** execve the first of several paths that exists */
   EXEC: 7,
+  /** spawner: what follows may leave the network namespace */
+  AWAY: 8,
 } as const
 
 /** How an operation's argument is read. */

@@ -1,4 +1,4 @@
-import { invalidOption, onlyKeys } from '../base/index.js'
+import { invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Placeholder } from '../plan/index.js'
 
 /** Who a process runs as: a uid, `'uid:gid'` in digits, or each by itself. */
@@ -55,14 +55,14 @@ export function specifyProcess(
     if (arg.includes('\0'))
       throw invalidOption('argv', `${JSON.stringify(arg)} has a NUL character`)
 
-  const cwd = options.cwd ?? '/'
-  if (typeof cwd !== 'string' || !cwd.startsWith('/') || cwd.includes('\0'))
+  const { cwd = '/', umask = 0o022, user: wanted = 0, env: given = {} } = options
+  if (!textOption('cwd', cwd).startsWith('/'))
     throw invalidOption('cwd', `${JSON.stringify(cwd)} is no absolute path`)
-  const umask = options.umask ?? 0o022
   if (!Number.isInteger(umask) || umask < 0 || umask > 0o777)
-    throw invalidOption('umask', `${umask} is none; 0 to 0o777 are`)
-  const user = parseUser(options.user ?? 0)
-  const given = options.env ?? {}
+    throw invalidOption('umask', `${String(umask)} is none; 0 to 0o777 are`)
+  const user = parseUser(wanted)
+  if (Object.prototype.toString.call(given) !== '[object Object]')
+    throw invalidOption('env', 'must be an object, { NAME: value }')
   const env = environment(given, user.uid)
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   return {
@@ -71,8 +71,45 @@ export function specifyProcess(
     cwd,
     ...user,
     umask,
-    paths: searchPaths(program, env.PATH ?? ''),
+    paths: searchPaths(program, env.PATH ?? DEFAULT_PATH),
   }
+}
+
+/**
+ * What two requests have in common when the same comes of them; undefined when
+ * it is not worth finding out. Only what can't be mistaken for anything else
+ * is compared: a NUL, which nothing valid has in it, divides the parts.
+ */
+export function processKey(argv: unknown, options: ProcessOptions): string | undefined {
+  const { env, cwd, user, umask } = options
+  let key = ''
+  if (argv !== undefined) {
+    if (!Array.isArray(argv)) return undefined
+    key = `${argv.length}\0`
+    for (const argument of argv) {
+      if (typeof argument !== 'string' || argument.includes('\0')) return undefined
+      key += `${argument}\0`
+    }
+  }
+  key += '\0'
+  if (env !== undefined) {
+    if (typeof env !== 'object' || env === null || Array.isArray(env)) return undefined
+    for (const name of Object.keys(env)) {
+      const value = env[name]
+      if (value !== undefined && (typeof value !== 'string' || value.includes('\0')))
+        return undefined
+      if (/[=\0]/.test(name)) return undefined
+      key += value === undefined ? `${name}\0` : `${name}=${value}\0`
+    }
+  }
+  for (const option of [cwd, user, umask]) {
+    const kind = typeof option
+    if (kind !== 'undefined' && kind !== 'string' && kind !== 'number') return undefined
+    const text = `${option as string | number | undefined}`
+    if (text.includes('\0')) return undefined
+    key += `\0${kind}${text}`
+  }
+  return key
 }
 
 function environment(
@@ -87,9 +124,9 @@ function environment(
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(all)) {
     if (value === undefined) continue
-    if (name === '' || /[=\0]/.test(name) || `${value}`.includes('\0'))
+    if (name === '' || /[=\0]/.test(name) || typeof value !== 'string' || value.includes('\0'))
       throw invalidOption('env', `${JSON.stringify(name)} and its value can't be passed on`)
-    env[name] = `${value}`
+    env[name] = value
   }
   return env
 }
@@ -106,7 +143,7 @@ function parseId(option: string, value: unknown): number {
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > MAX_ID)
     throw invalidOption(
       option,
-      `${JSON.stringify(value)} is no id; numbers from 0 to ${MAX_ID} are`,
+      `${typeof value === 'string' ? JSON.stringify(value) : String(value)} is no id; numbers from 0 to ${MAX_ID} are`,
     )
   return id
 }
@@ -114,6 +151,8 @@ function parseId(option: string, value: unknown): number {
 function parseUser(user: User): { uid: number; gid: number; groups: number[] } {
   if (typeof user === 'object' && user !== null) {
     onlyKeys('user', user, ['uid', 'gid', 'groups'])
+    if (user.groups !== undefined && !Array.isArray(user.groups))
+      throw invalidOption('user.groups', 'must be a list of numbers')
     const groups = (user.groups ?? []).map(group => parseId('user.groups', group))
     if (groups.length > NGROUPS_MAX)
       throw invalidOption('user.groups', `has ${groups.length} groups; ${NGROUPS_MAX} are the most`)
@@ -123,7 +162,8 @@ function parseUser(user: User): { uid: number; gid: number; groups: number[] } {
       groups,
     }
   }
-  const [uid, gid, ...rest] = `${user}`.split(':')
+  if (typeof user !== 'string') return { uid: parseId('user', user), gid: 0, groups: [] }
+  const [uid, gid, ...rest] = user.split(':')
   if (rest.length > 0) throw invalidOption('user', `${user} has more than one colon`)
   return { uid: parseId('user', uid), gid: parseId('user', gid ?? '0'), groups: [] }
 }

@@ -25,11 +25,14 @@ function dieWithHost(): Operation {
   return call('prctl', [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0])
 }
 
+const KEYCTL_JOIN_SESSION_KEYRING = named('KEYCTL_JOIN_SESSION_KEYRING', 1)
+
 /**
  * What init does first of all: dies with the host; can't be traced or looked
  * into, by a container that it joins say (CVE-2016-9962); leaves the host's
  * session, and with it the terminal that it could have typed into
- * (CVE-2017-5226).
+ * (CVE-2017-5226); leaves the host's session keyring, whose keys it could have
+ * read (session-keyring(7)).
  */
 export function detachStep(): InitStep {
   return step(
@@ -37,6 +40,8 @@ export function detachStep(): InitStep {
     dieWithHost(),
     call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]),
     call('setsid', []),
+    // An outer container's filter may forbid it, and with it any use of keys.
+    call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, 0], { tolerate: ['ENOSYS', 'EPERM'] }),
     call('umask', [0]),
   )
 }

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_set>
 
 #include "environment.h"
 #include "init_image.h"
@@ -22,6 +23,7 @@ struct Process {
   int init_fd = -1;
   int null_fd = -1;
   int sealed = 0;
+  std::unordered_set<std::string> names;
 };
 
 Process& process() {
@@ -81,10 +83,11 @@ PlanCopy copy_plan(const Napi::Value& value) {
   return plan;
 }
 
-// The same for a plan that runs in this process.
-PlanCopy copy_host_plan(const Napi::Value& value) {
+// The same for a plan that runs in this process, on its spawner's thread or on
+// this one.
+PlanCopy copy_host_plan(const Napi::Value& value, cf_side side) {
   PlanCopy plan = copy_plan(value);
-  if (cf_check(plan.bytes(), plan.size, CF_SIDE_HOST) < 0)
+  if (cf_check(plan.bytes(), plan.size, side) < 0)
     throw system_error(value.Env(), 0, EBADMSG);
   return plan;
 }
@@ -113,16 +116,17 @@ void fill_plan(const PlanCopy& plan, const Napi::Value& texts_value,
 // listen(listener)
 void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
 
-// create(cloneFlags, hostPlan | null, plan, texts, patches): id
+// create(cloneFlags, ahead | null, hostPlan | null, plan, texts, patches): id
 Napi::Value create(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   open_process(env);
   auto job = std::make_unique<Job>();
   job->environment = environment(env);
   job->clone_flags = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (!info[1].IsNull()) job->host_plan = copy_host_plan(info[1]);
-  job->plan = copy_plan(info[2]);
-  fill_plan(job->plan, info[3], info[4]);
+  if (!info[1].IsNull()) job->ahead = copy_host_plan(info[1], CF_SIDE_SPAWNER);
+  if (!info[2].IsNull()) job->host_plan = copy_host_plan(info[2], CF_SIDE_SPAWNER);
+  job->plan = copy_plan(info[3]);
+  fill_plan(job->plan, info[4], info[5]);
   job->init_fd = process().init_fd;
   job->null_fd = process().null_fd;
   Container* container = job->environment->add();
@@ -182,7 +186,10 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     throw system_error(env, nr, -status);
   }
   auto result = Napi::Array::New(env, 3);
-  for (uint32_t i = 0; i < 3; i++) result.Set(i, Napi::Number::New(env, ours[i]));
+  for (uint32_t i = 0; i < 3; i++) {
+    if (ours[i] >= 0) environment(env)->keep(ours[i]);
+    result.Set(i, Napi::Number::New(env, ours[i]));
+  }
   return result;
 }
 
@@ -199,24 +206,39 @@ void signal(const Napi::CallbackInfo& info) {
 // run(hostPlan): the descriptors in its slots, which are now the caller's
 Napi::Value run(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  PlanCopy plan = copy_host_plan(info[0]);
-  cf_machine machine;
-  cf_machine_init(&machine, -1);
-  machine.plan = plan.bytes();
+  PlanCopy plan = copy_host_plan(info[0], CF_SIDE_HOST);
+  cf_fds fds = {};
   cf_message failure;
-  if (cf_run(&machine, &failure) != CF_DONE) {
-    cf_close_slots(&machine);
+  if (cf_run_host(plan.bytes(), &fds, &failure) < 0)
     throw system_error(env, failure.nr, failure.error);
-  }
-  auto result = Napi::Array::New(env);
-  for (int fd : machine.slots)
-    if (fd >= 0) result.Set(result.Length(), Napi::Number::New(env, fd));
+  auto result = Napi::Array::New(env, fds.count);
+  for (uint32_t i = 0; i < fds.count; i++) result.Set(i, Napi::Number::New(env, fds.fds[i]));
   return result;
+}
+
+// take(fd): a stream object owns it from now on
+void take(const Napi::CallbackInfo& info) {
+  environment(info.Env())->let_go(info[0].As<Napi::Number>().Int32Value());
 }
 
 // close(fd): for descriptors of ours; Node's closeSync warns of them in workers
 void close_descriptor(const Napi::CallbackInfo& info) {
+  take(info);
   close(info[0].As<Napi::Number>().Int32Value());
+}
+
+// claim(id): false when a container of this process has that name
+Napi::Value claim(const Napi::CallbackInfo& info) {
+  std::string id = info[0].As<Napi::String>().Utf8Value();
+  std::lock_guard<std::mutex> lock(process().mutex);
+  return Napi::Boolean::New(info.Env(), process().names.insert(id).second);
+}
+
+// unclaim(id)
+void unclaim(const Napi::CallbackInfo& info) {
+  std::string id = info[0].As<Napi::String>().Utf8Value();
+  std::lock_guard<std::mutex> lock(process().mutex);
+  process().names.erase(id);
 }
 
 // check(plan, host): does the core accept it?
@@ -259,7 +281,9 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"listen", Napi::Function::New(env, listen)},   {"create", Napi::Function::New(env, create)},
       {"proceed", Napi::Function::New(env, proceed)}, {"start", Napi::Function::New(env, start)},
       {"run", Napi::Function::New(env, run)},
+      {"take", Napi::Function::New(env, take)},
       {"close", Napi::Function::New(env, close_descriptor)},
+      {"claim", Napi::Function::New(env, claim)},     {"unclaim", Napi::Function::New(env, unclaim)},
       {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
       {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},
   };

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "procfs.h"
+
 namespace cofferdam {
 
 namespace {
@@ -43,35 +45,24 @@ constexpr uint64_t kPidfdInfoExit = 1 << 3;
 // after 15 characters (TASK_COMM_LEN).
 constexpr char kInitName[] = "memfd:cofferdam\n";
 
-// A file of the process's folder in /proc, as text; empty when there is none.
-void read_proc(int pid, const char* name, char* text, size_t size) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-  ssize_t length = -1;
-  int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    length = read(fd, text, size - 1);
-    close(fd);
-  }
-  text[length < 0 ? 0 : length] = 0;
-}
-
 constexpr unsigned kExiting = 0x4;  // PF_EXITING of the kernel's sched.h
+
+bool is_init(const Container* container) {
+  char name[32];
+  read_proc(container->pid, "comm", name, sizeof name);
+  return strcmp(name, kInitName) == 0;
+}
 
 // The channel has closed, and nothing failed. Either execve has succeeded, or
 // init was killed. The name tells, which execve changes and a dead process
-// keeps until it is waited for. A program may give itself init's name, but a
-// process that is not about to end has not been killed.
+// keeps until it is waited for. But execve does so a moment after it closes the
+// channel, and a program may give itself init's name: only of a process that is
+// about to end the name is the last word.
 bool executed(const Container* container) {
-  char text[512];
-  read_proc(container->pid, "comm", text, sizeof text);
-  if (strcmp(text, kInitName) != 0) return true;
-  // proc_pid_stat(5): the name may hold anything, the last ')' ends it.
-  read_proc(container->pid, "stat", text, sizeof text);
-  const char* end = strrchr(text, ')');
-  unsigned flags;
-  if (end == nullptr || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1) return true;
-  return (flags & kExiting) == 0;
+  if (!is_init(container)) return true;
+  unsigned long long flags;
+  if (!read_stat(container->pid, kStatFlags, &flags)) return true;
+  return (flags & kExiting) == 0 || !is_init(container);
 }
 
 }  // namespace
@@ -314,6 +305,8 @@ void Environment::destroy_containers() {
     close_fds(container->held);
   }
   containers_.clear();
+  for (int fd : loose_) close(fd);
+  loose_.clear();
 }
 
 void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,11 @@ class Environment {
   void remove(Container* container);
   Container* find(uint32_t id);
 
+  // The host's ends of pipes that no stream object owns yet: they go with the
+  // environment.
+  void keep(int fd) { loose_.insert(fd); }
+  void let_go(int fd) { loose_.erase(fd); }
+
   // Called on the spawner's thread.
   void spawned(Container* container);
   void spawn_failed(Container* container, const cf_message& failure);
@@ -66,6 +72,7 @@ class Environment {
   int event_ = -1;  // eventfd: the spawner has a failure to report
   uint32_t next_id_ = 1;
   std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
+  std::unordered_set<int> loose_;
   std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way
 
   std::mutex mutex_;

@@ -46,7 +46,8 @@ struct PlanCopy {
 struct Job {
   Environment* environment = nullptr;
   Container* container = nullptr;
-  PlanCopy host_plan;  // empty when the host has nothing to do
+  PlanCopy ahead;  // what the host may do in advance, for another; or empty
+  PlanCopy host_plan;  // what else it does; or empty
   PlanCopy plan;
   uint64_t clone_flags = 0;
   int init_fd = -1;
@@ -68,6 +69,11 @@ class Spawner {
   Spawner() = default;
   int start();
   void run();
+  int spawn(Job& job);  // gives init's pid, or 0
+  void make_spare(PlanCopy plan, int init);
+  void take_spare(const PlanCopy& plan, cf_fds& fds);
+  void leave_place();
+  void drop_spare();
   static void* entry(void* self);
 
   std::mutex mutex_;
@@ -75,6 +81,17 @@ class Spawner {
   pthread_cond_t idle_ = PTHREAD_COND_INITIALIZER;
   std::vector<Job*> queue_;
   Environment* busy_with_ = nullptr;
+
+  // The descriptor that the last plan of this kind leaves, made in advance for
+  // the next start: a new network namespace takes longer than all the rest. Only
+  // the spawner's thread touches it. Where there is none, another descriptor has
+  // its place, so that a program always has as many as before.
+  PlanCopy spare_plan_;
+  int spare_ = -1;
+  bool has_spare_ = false;
+  // The thread could not come back to its network namespace: it starts nothing
+  // any more, and this is why.
+  cf_message lost_ = {};
   bool started_ = false;
 };
 

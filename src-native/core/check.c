@@ -5,6 +5,7 @@
  * refused, so that a plan of a later version can't be half understood.
  */
 #include <errno.h>
+#include <linux/sched.h>
 
 #include "core.h"
 
@@ -70,6 +71,22 @@ static int host_may(uint32_t nr) {
   }
 }
 
+/*
+ * What AWAY may do besides: leave the network namespace, and use what is in
+ * another. All other namespaces bring more along than can be taken back.
+ */
+static int away_may(const struct cf_op *op) {
+  switch (op->nr) {
+  case __NR_socket:
+  case __NR_ioctl: return 1;
+  case __NR_unshare:
+    return op->nargs == 1 && op->kinds[0] == CF_ARG_VALUE && op->args[0] == CLONE_NEWNET;
+  case __NR_setns:
+    return op->nargs == 2 && op->kinds[1] == CF_ARG_VALUE && op->args[1] == CLONE_NEWNET;
+  default: return host_may(op->nr);
+  }
+}
+
 /* One letter an argument: v value, s string, b bytes, d slot, a vector. */
 static int kinds_are(const struct cf_op *op, const char *letters) {
   static const char letter_of[] = {'v', 's', 'b', 'd', 'a'};
@@ -79,9 +96,17 @@ static int kinds_are(const struct cf_op *op, const char *letters) {
   return i == op->nargs;
 }
 
-static int op_ok(const struct cf_op *op, enum cf_side side) {
-  if (side == CF_SIDE_HOST)
-    return op->code == CF_OP_SYSCALL && host_may(op->nr);
+/* `away` is how many operations the last AWAY has left, `rest` how many follow at all. */
+static int host_op_ok(const struct cf_op *op, enum cf_side side, uint32_t away, uint32_t rest) {
+  if (away > 0) return op->code == CF_OP_SYSCALL && away_may(op) && op->skip < away;
+  if (op->skip > 0) return 0; /* nothing may be entered half-way */
+  if (op->code == CF_OP_AWAY)
+    return side == CF_SIDE_SPAWNER && kinds_are(op, "v") && op->nr == 0 &&
+           op->result == CF_NO_SLOT && op->args[0] > 0 && op->args[0] <= rest;
+  return op->code == CF_OP_SYSCALL && host_may(op->nr);
+}
+
+static int init_op_ok(const struct cf_op *op) {
   if (op->code != CF_OP_SYSCALL && op->nr != 0) return 0;
   switch (op->code) {
   case CF_OP_SYSCALL:
@@ -117,9 +142,10 @@ int cf_check(const void *plan, uint64_t size, enum cf_side side) {
 #endif
 
   const struct cf_op *ops = (const struct cf_op *)(header + 1);
+  uint32_t away = 0;
   for (uint32_t i = 0; i < header->op_count; i++) {
     const struct cf_op *op = &ops[i];
-    if (op->nargs > CF_ARGS || (op->flags & ~CF_OP_OPTIONAL) != 0 ||
+    if (op->nargs > CF_ARGS || (op->flags & ~(CF_OP_OPTIONAL | CF_OP_OTHERWISE)) != 0 ||
         (op->result != CF_NO_SLOT && op->result >= CF_SLOTS) ||
         op->skip > header->op_count - i - 1 || op->reserved[0] != 0 ||
         op->reserved[1] != 0)
@@ -129,7 +155,13 @@ int cf_check(const void *plan, uint64_t size, enum cf_side side) {
                          : !arg_ok(&view, op->kinds[a], op->args[a]))
         return -EBADMSG;
     }
-    if (!op_ok(op, side)) return -EBADMSG;
+    if (side == CF_SIDE_INIT) {
+      if (!init_op_ok(op)) return -EBADMSG;
+    } else {
+      if (!host_op_ok(op, side, away, header->op_count - i - 1)) return -EBADMSG;
+      if (op->code == CF_OP_AWAY) away = (uint32_t)op->args[0];
+      else if (away > 0) away--;
+    }
   }
   return 0;
 }

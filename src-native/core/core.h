@@ -11,14 +11,18 @@
 #include "syscall.h"
 #include "wire.h"
 
-/* Which side a plan is for: the host's may do far less (see check.c). */
-enum cf_side { CF_SIDE_HOST, CF_SIDE_INIT };
+/*
+ * Which side a plan is for: the host's may do far less (see check.c), on any
+ * thread or on the spawner's.
+ */
+enum cf_side { CF_SIDE_HOST, CF_SIDE_SPAWNER, CF_SIDE_INIT };
 
 struct cf_machine {
   uint8_t *plan;       /* checked, 8-byte aligned and writable */
   int channel;         /* socket to the other side, or -1 */
   int slots[CF_SLOTS]; /* descriptors, or -1 */
   uint8_t mask_placed; /* MASK: the empty directory has been mounted */
+  uint8_t lost;        /* AWAY: the thread is in a foreign network namespace */
 };
 
 enum cf_outcome { CF_DONE, CF_PARKED, CF_FAILED };
@@ -32,6 +36,18 @@ void cf_close_slots(struct cf_machine *machine);
 void cf_set_slot(struct cf_machine *machine, unsigned slot, int fd);
 /* On CF_FAILED, *failure says where; on any other outcome it is untouched. */
 enum cf_outcome cf_run(struct cf_machine *machine, struct cf_message *failure);
+/* The same for the operations from `begin` to before `end`. */
+enum cf_outcome cf_run_range(struct cf_machine *machine, uint32_t begin, uint32_t end,
+                             struct cf_message *failure);
+/*
+ * away.c: the same by a thread that comes back to its network namespace.
+ * Returns the outcome, or -errno when it could not leave (then nothing was
+ * carried out) or not come back (machine->lost), and *nr is the call that failed.
+ * The thread says beforehand that this is home; 0 or -errno.
+ */
+long cf_this_is_home(void);
+long cf_away(struct cf_machine *machine, uint32_t begin, uint32_t end,
+             struct cf_message *failure, uint32_t *nr);
 
 /*
  * operations.c: the operations that are more than one system call. Each

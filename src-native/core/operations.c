@@ -28,10 +28,11 @@
  * root file system are hostile: "..", absolute symbolic links and the like
  * stay below root, and magic links of /proc are refused. openat2(2)
  */
-static long open_in_root(int root, const char *path, uint64_t flags, uint32_t *nr) {
+static long open_in_root(int root, const char *path, uint64_t flags, uint64_t resolve,
+                         uint32_t *nr) {
   struct open_how how = {0};
   how.flags = O_PATH | O_CLOEXEC | flags;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
   long fd;
   /* EAGAIN: something was renamed meanwhile, and ".." could not be proved safe. */
   for (int attempt = 0; attempt < 64; attempt++) {
@@ -39,6 +40,36 @@ static long open_in_root(int root, const char *path, uint64_t flags, uint32_t *n
     if (fd != -EAGAIN && fd != -EINTR) break;
   }
   return fd;
+}
+
+/* 1 when both are the same place in the tree of mounts, 0 when not; or -errno. */
+static long same_place(int a, int b, uint32_t *nr) {
+  struct statx status[2];
+  const unsigned wanted = STATX_INO | STATX_MNT_ID;
+  for (int i = 0; i < 2; i++) {
+    long result = CALL(nr, statx, 5, i == 0 ? a : b, "", AT_EMPTY_PATH, wanted, &status[i]);
+    if (result < 0) return result;
+  }
+  return status[0].stx_ino == status[1].stx_ino &&
+         status[0].stx_dev_major == status[1].stx_dev_major &&
+         status[0].stx_dev_minor == status[1].stx_dev_minor &&
+         status[0].stx_mnt_id == status[1].stx_mnt_id;
+}
+
+/*
+ * Opens a mount target that exists. A symbolic link that leads to the root
+ * itself is refused: what is mounted there would cover nothing, but could be
+ * reached by "/..". A strict target takes no symbolic link at all.
+ */
+static long open_target(int root, const char *path, uint64_t kind, unsigned flags, uint32_t *nr) {
+  long fd = open_in_root(root, path, kind, RESOLVE_NO_SYMLINKS, nr);
+  if (fd != -ELOOP || (flags & CF_TARGET_STRICT)) return fd;
+  fd = open_in_root(root, path, kind, 0, nr);
+  if (fd < 0) return fd;
+  long same = same_place(root, (int)fd, nr);
+  if (same == 0) return fd;
+  cf_call1(__NR_close, fd);
+  return same < 0 ? same : -ELOOP;
 }
 
 /* Sends a message about this operation and waits for leave to go on. */
@@ -72,7 +103,9 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
   char prefix[CF_MAX_PATH];
   uint64_t kind = flags & CF_TARGET_FILE ? 0 : O_DIRECTORY;
 
-  long fd = open_in_root(root, path, kind, nr);
+  uint64_t resolve = flags & CF_TARGET_STRICT ? RESOLVE_NO_SYMLINKS : 0;
+
+  long fd = open_target(root, path, kind, flags, nr);
   if (fd != -ENOENT) return fd;
   if (flags & CF_TARGET_JOURNAL) {
     long asked = ask_host(context, CF_MSG_MAKING, 0, -1, 0, nr);
@@ -97,14 +130,14 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
     while (path[rest] == '/') rest++;
 
     int file = path[rest] == 0 && (flags & CF_TARGET_FILE);
-    fd = open_in_root(root, prefix, file ? 0 : O_DIRECTORY, nr);
+    fd = open_in_root(root, prefix, file ? 0 : O_DIRECTORY, resolve, nr);
     if (fd == -ENOENT) {
       long made;
       if (file)
         made = CALL(nr, mknodat, 4, parent, prefix + start, 0100644 /* S_IFREG */, 0);
       else
         made = CALL(nr, mkdirat, 3, parent, prefix + start, 0755);
-      fd = made < 0 ? made : open_in_root(root, prefix, file ? 0 : O_DIRECTORY, nr);
+      fd = made < 0 ? made : open_in_root(root, prefix, file ? 0 : O_DIRECTORY, resolve, nr);
     }
     if (fd < 0) goto failed;
     if (parent != root) cf_call1(__NR_close, parent);
@@ -127,7 +160,7 @@ long cf_do_mask(struct cf_context *context, uint32_t *nr) {
   const char *path = (const char *)context->args[1];
   int empty = (int)context->args[2], null = (int)context->args[3];
 
-  long target = open_in_root(root, path, 0, nr);
+  long target = open_in_root(root, path, 0, 0, nr);
   if (target == -ENOENT || target == -ENOTDIR) return 0;
   if (target < 0) return target;
   struct statx status;

@@ -9,6 +9,7 @@ void cf_machine_init(struct cf_machine *machine, int channel) {
   machine->plan = 0;
   machine->channel = channel;
   machine->mask_placed = 0;
+  machine->lost = 0;
   for (unsigned i = 0; i < CF_SLOTS; i++) machine->slots[i] = -1;
 }
 
@@ -31,7 +32,7 @@ static long load(const struct cf_machine *machine, unsigned kind, uint64_t arg) 
   }
 }
 
-static long dispatch(struct cf_context *context, uint32_t *nr) {
+static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message *failure) {
   const long *args = context->args;
   switch (context->op->code) {
   case CF_OP_SYSCALL:
@@ -42,7 +43,12 @@ static long dispatch(struct cf_context *context, uint32_t *nr) {
   case CF_OP_WAIT: return cf_do_wait(context, nr);
   case CF_OP_BOUNDING: return cf_do_bounding(context, nr);
   case CF_OP_EXEC: return cf_do_exec(context, nr);
-  default: return -ENOSYS; /* cf_check lets none through */
+#if defined(CF_HOST)
+  case CF_OP_AWAY:
+    return cf_away(context->machine, context->index + 1,
+                   context->index + 1 + (uint32_t)args[0], failure, nr);
+#endif
+  default: (void)failure; return -ENOSYS; /* cf_check lets none through */
   }
 }
 
@@ -54,9 +60,15 @@ static int tolerated(const struct cf_op *op, long error) {
 
 enum cf_outcome cf_run(struct cf_machine *machine, struct cf_message *failure) {
   const struct cf_header *header = (const struct cf_header *)machine->plan;
+  return cf_run_range(machine, 0, header->op_count, failure);
+}
+
+enum cf_outcome cf_run_range(struct cf_machine *machine, uint32_t begin, uint32_t end,
+                             struct cf_message *failure) {
+  const struct cf_header *header = (const struct cf_header *)machine->plan;
   const struct cf_op *ops = (const struct cf_op *)(header + 1);
 
-  for (uint32_t i = 0; i < header->op_count; i++) {
+  for (uint32_t i = begin; i < end; i++) {
     const struct cf_op *op = &ops[i];
     if (op->code == CF_OP_PARK) return CF_PARKED;
 
@@ -65,20 +77,25 @@ enum cf_outcome cf_run(struct cf_machine *machine, struct cf_message *failure) {
       context.args[a] = load(machine, op->kinds[a], op->args[a]);
 
     uint32_t nr = 0;
-    long result = dispatch(&context, &nr);
+    long result = dispatch(&context, &nr, failure);
     if (result >= 0) {
+      if (op->code == CF_OP_AWAY) {
+        if (result == CF_FAILED) return CF_FAILED;
+        i += (uint32_t)context.args[0];
+      }
       if (op->result != CF_NO_SLOT) cf_set_slot(machine, op->result, (int)result);
+      if (op->flags & CF_OP_OTHERWISE) i += op->skip;
       continue;
     }
     if (tolerated(op, -result)) {
-      i += op->skip;
+      if (!(op->flags & CF_OP_OTHERWISE)) i += op->skip;
       continue;
     }
     struct cf_message report = {CF_MSG_FAILED, op->step, i, nr, (int32_t)-result, 0};
     if ((op->flags & CF_OP_OPTIONAL) && machine->channel >= 0) {
       report.type = CF_MSG_OMITTED;
       if (cf_send(machine->channel, &report, sizeof report, 0, 0, 0) >= 0) {
-        while (i + 1 < header->op_count && ops[i + 1].step == op->step) i++;
+        while (i + 1 < end && ops[i + 1].step == op->step) i++;
         continue;
       }
       report.type = CF_MSG_FAILED;

@@ -65,22 +65,33 @@ static __attribute__((noinline)) long clone_child(struct clone_args *args, struc
 static int failed(struct cf_spawn_result *result, uint32_t nr, long error) {
   struct cf_message failure = {CF_MSG_FAILED, UINT32_MAX, UINT32_MAX, nr, (int32_t)-error, 0};
   if (result->failure.type != CF_MSG_FAILED) result->failure = failure;
-  for (unsigned i = 0; i < result->held_count; i++) cf_call1(__NR_close, result->held[i]);
-  result->held_count = 0;
+  for (unsigned i = 0; i < result->held.count; i++) cf_call1(__NR_close, result->held.fds[i]);
+  result->held.count = 0;
   if (result->channel >= 0) cf_call1(__NR_close, result->channel);
   if (result->pidfd >= 0) cf_call1(__NR_close, result->pidfd);
   result->channel = result->pidfd = -1;
   return -1;
 }
 
-static int run_host_plan(uint8_t *plan, struct cf_spawn_result *result) {
+int cf_run_host(uint8_t *plan, struct cf_fds *fds, struct cf_message *failure) {
   struct cf_machine machine;
   cf_machine_init(&machine, -1);
   machine.plan = plan;
-  enum cf_outcome outcome = cf_run(&machine, &result->failure);
+  enum cf_outcome outcome = cf_run(&machine, failure);
+  unsigned filled = 0;
+  for (unsigned i = 0; i < CF_SLOTS; i++) filled += machine.slots[i] >= 0;
+  if (outcome == CF_DONE && filled > CF_SLOTS - fds->count) {
+    *failure = (struct cf_message){CF_MSG_FAILED, UINT32_MAX, UINT32_MAX, 0, EMFILE, 0};
+    outcome = CF_FAILED;
+  }
+  if (machine.lost) failure->value = CF_LOST;
+  if (outcome != CF_DONE) {
+    cf_close_slots(&machine);
+    return -1;
+  }
   for (unsigned i = 0; i < CF_SLOTS; i++)
-    if (machine.slots[i] >= 0) result->held[result->held_count++] = machine.slots[i];
-  return outcome == CF_DONE ? 0 : -1;
+    if (machine.slots[i] >= 0) fds->fds[fds->count++] = machine.slots[i];
+  return 0;
 }
 
 int cf_spawn(const struct cf_spawn_request *request, struct cf_spawn_result *result) {
@@ -89,18 +100,21 @@ int cf_spawn(const struct cf_spawn_request *request, struct cf_spawn_result *res
 
   result->pid = 0;
   result->pidfd = result->channel = -1;
-  result->held_count = 0;
   result->failure.type = 0;
+  result->held.count = 0;
 
-  if (request->host_plan != 0 && run_host_plan(request->host_plan, result) < 0)
-    return failed(result, 0, 0);
-  if (result->held_count > CF_MAX_FDS) return failed(result, __NR_sendmsg, -EMFILE);
+  int host_failed = request->host_plan != 0 &&
+                    cf_run_host(request->host_plan, &result->held, &result->failure) < 0;
+  for (unsigned i = 0; i < request->ahead.count && result->held.count < CF_SLOTS; i++)
+    result->held.fds[result->held.count++] = request->ahead.fds[i];
+  if (host_failed) return failed(result, 0, 0);
+  if (result->held.count > CF_MAX_FDS) return failed(result, __NR_sendmsg, -EMFILE);
 
   long status = cf_call4(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
   if (status < 0) return failed(result, __NR_socketpair, status);
   result->channel = pair[0];
-  status = cf_send_plan(pair[0], request->plan, request->plan_size, result->held,
-                        result->held_count, &nr);
+  status = cf_send_plan(pair[0], request->plan, request->plan_size, result->held.fds,
+                        result->held.count, &nr);
   if (status < 0) {
     cf_call1(__NR_close, pair[1]);
     return failed(result, nr, status);

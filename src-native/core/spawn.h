@@ -12,9 +12,25 @@
 extern "C" {
 #endif
 
+/* Descriptors, in the order of the slots that they go to. */
+struct cf_fds {
+  int fds[CF_SLOTS];
+  unsigned count;
+};
+
+/*
+ * Carries out a checked plan of the host's side and adds what it leaves in
+ * slots to *fds. 0; or -1 with *failure filled and *fds as it was.
+ */
+int cf_run_host(uint8_t *plan, struct cf_fds *fds, struct cf_message *failure);
+
+/* What failure->value says when the thread did not come back from an AWAY. */
+#define CF_LOST 1
+
 struct cf_spawn_request {
-  uint8_t *host_plan; /* host-side operations, checked; or NULL. What they leave
-                         in slots goes to init's first slots */
+  uint8_t *host_plan; /* host-side operations, checked; or NULL */
+  struct cf_fds ahead; /* what was made in advance, for the slots behind those that the
+                          host plan fills. It goes to result->held, or is closed */
   const uint8_t *plan; /* init's plan */
   uint64_t plan_size;
   uint64_t clone_flags; /* namespaces that only clone can make */
@@ -26,8 +42,7 @@ struct cf_spawn_result {
   int pid;
   int pidfd;
   int channel;
-  int held[CF_SLOTS]; /* the host plan's descriptors: the caller closes them */
-  unsigned held_count;
+  struct cf_fds held; /* went to init's first slots. The caller closes them */
   struct cf_message failure; /* type CF_MSG_FAILED when the spawn failed */
 };
 

@@ -44,7 +44,8 @@
   X(WAIT, 4)     /* tell the host, go on when it says so */                    \
   X(PARK, 5)     /* tell the host, go on with the plan it sends */             \
   X(BOUNDING, 6) /* drop all but some capabilities from the bounding set */    \
-  X(EXEC, 7)     /* execve the first of several paths that exists */
+  X(EXEC, 7)     /* execve the first of several paths that exists */           \
+  X(AWAY, 8)     /* spawner: what follows may leave the network namespace */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \
@@ -65,10 +66,12 @@
 
 /* cf_op.flags */
 #define CF_OP_OPTIONAL 1 /* on failure report it and leave the step out */
+#define CF_OP_OTHERWISE 2 /* skip after success, not after a tolerated failure */
 
 /* flags argument of TARGET */
 #define CF_TARGET_FILE 1    /* make a file, not a directory */
 #define CF_TARGET_JOURNAL 2 /* ask the host before making anything */
+#define CF_TARGET_STRICT 4  /* no symbolic link may lead there */
 
 struct cf_header {
   uint32_t magic;

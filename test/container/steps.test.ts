@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { plan } from 'cofferdam'
 import t from 'tap'
@@ -153,8 +153,12 @@ t.test('a journal of what was made outlasts the program that made it', needsRoot
   const id = `test-${process.pid}-journal`
   const box = await new Container(id).rootfs(root).mount(hostPrograms, tmpfs('/made')).create()
   const journal = JSON.parse(readFileSync(`/run/cofferdam/${id}/journal.json`, 'utf8'))
+  const { dev, ino } = statSync(root)
   t.same(journal, [
-    { step: 'mount target /made', made: { root, path: '/made', kind: 'directory' } },
+    {
+      step: 'mount target /made',
+      made: { root, identity: `${dev}:${ino}`, path: '/made', kind: 'directory' },
+    },
   ])
   await box.delete()
   t.notOk(existsSync(`/run/cofferdam/${id}`))

@@ -1,8 +1,9 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, until } from '../support/index.js'
+import { needsRoot, overHost, rememberTraces, run, traces, until } from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
@@ -25,9 +26,10 @@ t.test('containers can be made in a worker', needsRoot, async t => {
     })`,
     { eval: true },
   )
+  const exit = once(worker, 'exit') // which may follow the message at once
   const [same] = await once(worker, 'message')
   t.equal(same, true)
-  await once(worker, 'exit')
+  await exit
 })
 
 t.test('four workers at once', needsRoot, async t => {
@@ -46,8 +48,9 @@ t.test('four workers at once', needsRoot, async t => {
         })()`,
         { eval: true },
       )
+      const exit = once(worker, 'exit')
       const [good] = await once(worker, 'message')
-      await once(worker, 'exit')
+      await exit
       return good as number
     }),
   )
@@ -97,6 +100,79 @@ t.test('a worker that is terminated while it creates', needsRoot, async t => {
     await worker.terminate()
   }
   t.match(await run(overHost(), ['echo', 'alive']), { stdout: 'alive\n' })
+})
+
+/** Runs a program of which only workers load the addon; gives how it ended. */
+function program(body: string): Promise<{ code: unknown; stderr: string }> {
+  const script = `
+    const { once } = await import('node:events')
+    const { Worker } = await import('node:worker_threads')
+    const source = \`(async () => {
+      const { Container, overlay } = await import('cofferdam')
+      const box = await new Container().rootfs(overlay({ lower: ['/'] })).create()
+      await (await box.start(['true'])).exited
+      await box.delete()
+    })()\`
+    ${body}`
+  return new Promise(resolve =>
+    execFile(process.execPath, ['--input-type=module', '-e', script], (error, _, stderr) =>
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal), stderr }),
+    ),
+  )
+}
+
+t.test('workers come and go, and nobody else has the addon', needsRoot, async t => {
+  const { code, stderr } = await program(`
+    const { readdirSync } = await import('node:fs')
+    const count = what => readdirSync('/proc/self/' + what).length
+    let before
+    for (let i = 0; i < 12; i++) {
+      await once(new Worker(source, { eval: true }), 'exit')
+      if (i === 3) before = [count('fd'), count('task')]
+    }
+    await new Promise(done => setTimeout(done, 50))
+    if (count('fd') > before[0] || count('task') > before[1]) throw new Error('something was left')`)
+  t.equal(code, 0, stderr)
+})
+
+t.test('workers that are terminated at any time take nobody along', needsRoot, async t => {
+  const { code, stderr } = await program(`
+    for (let i = 0; i < 40; i++) {
+      const worker = new Worker(source, { eval: true })
+      worker.on('error', () => undefined)
+      await new Promise(done => setTimeout(done, 20 + 3 * i))
+      await worker.terminate()
+    }`)
+  t.equal(code, 0, stderr)
+})
+
+t.test('a worker that is terminated leaves no pipe', needsRoot, async t => {
+  const before = traces().descriptors
+  for (let i = 0; i < 5; i++) {
+    const worker = new Worker(
+      `${preamble} make().then(async box => {
+        await box.start(['sleep', '1000'])
+        parentPort.postMessage('running')
+      })`,
+      { eval: true },
+    )
+    await once(worker, 'message')
+    await worker.terminate()
+  }
+  t.ok(await until(() => traces().descriptors <= before))
+})
+
+t.test('a name is taken for all workers', needsRoot, async t => {
+  await using box = await overHost('taken').create()
+  const worker = new Worker(
+    `import('cofferdam').then(({ Container }) => new Container('taken').rootfs('/').create())
+      .catch(error => require('node:worker_threads').parentPort.postMessage(error.code))`,
+    { eval: true },
+  )
+  const exit = once(worker, 'exit')
+  t.same(await once(worker, 'message'), ['EEXIST'])
+  await exit
+  t.equal(box.id, 'taken')
 })
 
 t.test('nothing is left behind', needsRoot, nothingLeft)

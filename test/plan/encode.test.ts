@@ -42,7 +42,7 @@ t.test('slots are given again after their last use', async t => {
   })
   const { bytes } = encode(steps)
   const used = new Set(Array.from({ length: 1500 }, (_, i) => bytes[OP(i) + 8]))
-  t.same([...used].sort(), [0, 1, 255])
+  t.equal(used.size, 65, 'all 64, and none')
   t.ok(native().check(bytes, false))
 })
 
@@ -129,7 +129,7 @@ t.test('a corrupt plan is refused or harmless, never a crash', async t => {
     ['unknown operation', OP(0), 99],
     ['unknown kind of argument', OP(0) + 12, 9],
     ['a slot beyond the last', OP(0) + 8, 64],
-    ['unknown flag', OP(0) + 9, 2],
+    ['unknown flag', OP(0) + 9, 4],
     ['skip beyond the end', OP(0) + 10, 200],
     ['too many arguments', OP(0) + 11, 7],
     ['something reserved', OP(0) + 24, 1],
