@@ -6,7 +6,7 @@
 // "JavaScript" is everything on the thread for one create and start: building
 // the description, create(), the events, start(). Each with a configuration
 // that was used before and with one that never was; at a small heap and at one
-// of 1 GB.
+// of 1 GB; of a program that has started some thousands already.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Container, tmpfs } from 'cofferdam'
@@ -15,7 +15,7 @@ import { TRUE, Workbench } from './lib/rootfs.js'
 import { median, quantile, type Row, report } from './lib/statistics.js'
 
 const STARTS = 300
-const WARM_UP = 1000
+const WARM_UP = 2000
 const bench = new Workbench()
 const addon = native()
 
@@ -115,6 +115,7 @@ async function round(heap: string): Promise<void> {
   const calls = await watchingNativeCalls(() => measure(() => template))
   const known = await measure(() => template)
   const equal = await measure(() => describe('64MiB'))
+  await measure(() => describe(4096 * ++serial))
   const fresh = await measure(() => describe(4096 * ++serial))
   row(`${heap}: native call, create`, calls.create, 50)
   row(`${heap}: native call, start`, calls.start, 50)

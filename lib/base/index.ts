@@ -1,4 +1,5 @@
 export * from './errors.js'
 export * from './native.js'
 export * from './options.js'
+export * from './procfs.js'
 export * from './units.js'

@@ -1,4 +1,4 @@
-import { CofferdamError, conflict, invalidOption } from '../base/index.js'
+import { CofferdamError, conflict, ignoredSignals, invalidOption } from '../base/index.js'
 import {
   boundingSet,
   type CapabilitySets,
@@ -22,6 +22,8 @@ export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as co
 // Steps that are the same for all containers are made once, since making them
 // is most of what a new configuration costs.
 const detach = proc.detachStep()
+const session = proc.sessionStep()
+let signals: InitStep | undefined
 const [networkInAdvance, network] = newNetwork(loopbackUp())
 const setHostname = hostname()
 
@@ -44,6 +46,7 @@ export function compose(
   return {
     clone: isolates(configuration, 'pid') ? ['pid'] : [],
     setup: composeSetup(configuration, inspected),
+    parked: composeParked(configuration),
     process: composeProcess(configuration, process),
   }
 }
@@ -70,17 +73,28 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   return insert(steps, configuration, 'setup')
 }
 
+/**
+ * What init does while it is parked: all that takes its time, and that neither
+ * the setup half needs nor the process half changes. When it fails, `start()`
+ * says so.
+ */
+export function composeParked(configuration: Configuration): InitStep[] {
+  signals ??= proc.signalsStep(ignoredSignals())
+  return [
+    session,
+    // Needs CAP_SETPCAP, which the change of user may take away.
+    boundingSet(resolveCapabilities(configuration)),
+    signals,
+  ]
+}
+
 /** The process half. */
 export function composeProcess(
   configuration: Configuration,
   { specification, pipes }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
-  const steps: Step[] = [
-    proc.streamsStep(streamSlots),
-    // Needs CAP_SETPCAP, which the change of user may take away.
-    boundingSet(sets),
-  ]
+  const steps: Step[] = [proc.streamsStep(streamSlots)]
   if (specification.uid !== 0 && pipes.length > 0)
     steps.push(proc.streamOwnerStep(pipes, specification.uid, specification.gid))
   steps.push(proc.userStep(specification, keepCapabilities()))

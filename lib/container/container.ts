@@ -122,7 +122,7 @@ export class Box implements AsyncDisposable {
   start(argv?: readonly string[], options?: StartOptions): Promise<MainProcess>
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<MainProcess> {
     onlyKeys('start', options, ['stdio', 'env', 'cwd', 'user', 'umask'])
-    if (this.#status !== 'created') throw this.#wrongState('start')
+    if (this.#status !== 'created') throw this.#diedParked() ?? this.#wrongState('start')
 
     const wanted = parseStdio(options.stdio)
     const plan = this.#prepareStart(argv, options, wanted.pipes)
@@ -282,6 +282,11 @@ export class Box implements AsyncDisposable {
     )
   }
 
+  /** The error of an init that failed while it was parked. */
+  #diedParked(): Error | undefined {
+    return this.#status === 'stopped' && this.#main === undefined ? this.#error : undefined
+  }
+
   #wrongState(what: string): CofferdamError {
     return new CofferdamError(`${what}: container ${this.id} is ${this.#status}`, {
       code: 'ERR_STATE',
@@ -300,10 +305,10 @@ export class Box implements AsyncDisposable {
         this.#status = 'running'
         return this.#succeed()
       case NativeEvent.failed:
-        this.#error ??= failureError({ operation: b, syscall: c, errno: d }, this.#plan)
+        this.#error ??= this.#failure(a, b, c, d)
         return
       case NativeEvent.omitted: {
-        const error = failureError({ operation: b, syscall: c, errno: d }, this.#plan)
+        const error = this.#failure(a, b, c, d)
         this.omitted.push({ step: error.step ?? '', error })
         return
       }
@@ -320,6 +325,12 @@ export class Box implements AsyncDisposable {
       case NativeEvent.exited:
         return this.#onExit({ exitCode: a < 0 ? null : a, signal: b === 0 ? null : signalName(b) })
     }
+  }
+
+  /** init may still be at the end of the setup half when it has been sent the other. */
+  #failure(half: number, operation: number, syscall: number, errno: number): CofferdamError {
+    const plan = half === 0 ? this.#prepared.setup : this.#plan
+    return failureError({ operation, syscall, errno }, plan)
   }
 
   #succeed(): void {
@@ -407,7 +418,7 @@ export class Box implements AsyncDisposable {
 
   /** Notes which parts of a mount target init is about to make. */
   #beforeMaking(operation: number): void {
-    const source = this.#plan.sources[operation]?.operation
+    const source = this.#plan.source(operation)?.operation
     const [, path, how] = source?.args ?? []
     const { rootfs } = this.#configuration
     const root = rootfs?.type === 'directory' ? rootfs.path : rootfs?.upper

@@ -20,7 +20,7 @@ export function failureError(failure: Failure, plan: EncodedPlan | null): Coffer
   const code = errnoName(failure.errno)
   // 0 is the number of a call on some machines, but the core means "none" by it.
   const syscall = failure.syscall === 0 ? undefined : syscallName(failure.syscall)
-  const source = plan?.sources[failure.operation]
+  const source = plan?.source(failure.operation)
   const details: ErrorDetails = { code, errno: failure.errno, syscall }
   if (source === undefined) {
     details.step = 'start init'

@@ -13,12 +13,12 @@ import {
 import {
   checkConfiguration,
   compose,
+  composeParked,
   composeProcess,
   composeSetup,
   isolates,
   type ProcessRequest,
   parkStep,
-  resolveCapabilities,
   streamSlots,
 } from './compose.js'
 import type { Inspected } from './compose-mounts.js'
@@ -62,13 +62,12 @@ export function prepare(configuration: Configuration): Prepared {
     cloneFlags: isolates(configuration, 'pid') ? Number(kinds.pid.flag.value) : 0,
     host,
     ahead,
-    setup: encode([...initSteps, parkStep], {
+    setup: encode([...initSteps, parkStep, ...composeParked(configuration)], {
       given: [...(host?.held ?? []), ...(ahead?.held ?? [])],
     }),
     processes: processesOf(configuration),
   }
   // The process half is encoded later, but what is wrong with it is said now.
-  resolveCapabilities(configuration)
   if (configuration.steps.length > 0) {
     const specification = specify(configuration, configuration.process?.argv ?? ['x'], {})
     composeProcess(configuration, { specification, pipes: [] })

@@ -63,7 +63,7 @@ export interface TmpfsMount {
  */
 export function bind(source: string, target: string, options: BindOptions = {}): BindMount {
   onlyKeys('bind', options, ['readonly', 'recursive', 'nosuid', 'nodev', 'noexec'])
-  return {
+  return ours({
     type: 'bind',
     source: hostPathOption('bind', source),
     target: checkTarget('bind', target),
@@ -72,7 +72,7 @@ export function bind(source: string, target: string, options: BindOptions = {}):
     nosuid: flagOption('bind.nosuid', options.nosuid, true),
     nodev: flagOption('bind.nodev', options.nodev, true),
     noexec: flagOption('bind.noexec', options.noexec, false),
-  }
+  })
 }
 
 /**
@@ -85,7 +85,7 @@ export function tmpfs(target: string, options: TmpfsOptions = {}): TmpfsMount {
   const mode = options.mode ?? 0o1777
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
     throw invalidOption('tmpfs.mode', `${String(mode)} is none; 0 to 0o7777 are`)
-  return {
+  return ours({
     type: 'tmpfs',
     target: checkTarget('tmpfs', target),
     // The kernel takes 0 for "no limit".
@@ -93,11 +93,21 @@ export function tmpfs(target: string, options: TmpfsOptions = {}): TmpfsMount {
     mode,
     exec: flagOption('tmpfs.exec', options.exec, false),
     readonly: flagOption('tmpfs.readonly', options.readonly, false),
-  }
+  })
 }
 
-/** A {@link Mount} of unknown make, checked, as a copy of our own. */
+const made = new WeakSet<Mount>()
+
+/** Nobody changes it any more, and it need not be checked again. */
+function ours<T extends Mount>(mount: T): T {
+  Object.freeze(mount)
+  made.add(mount)
+  return mount
+}
+
+/** A {@link Mount} of unknown make, checked, as one of ours. */
 export function checkMount(mount: Mount): Mount {
+  if (made.has(mount)) return mount
   if (mount?.type === 'bind') {
     const { type: _, source, target, ...options } = mount
     return bind(source, target, options)

@@ -27,8 +27,8 @@ const OP_ARGS = 32
 /** A plan as the core takes it, with what is needed to make sense of its answers. */
 export interface EncodedPlan {
   bytes: Uint8Array
-  /** For each operation, the step and the operation it comes from. */
-  sources: readonly { step: Step; operation: Operation }[]
+  /** The operation of this number, and the step that it comes from. */
+  source(index: number): { step: Step; operation: Operation } | undefined
   /** What to run at each waiting point. */
   points: readonly WaitingStep[]
   /** The slots that hold descriptors when the plan has run, in ascending order. */
@@ -59,39 +59,47 @@ export interface EncodeOptions {
  * hold: too many operations, or descriptors in use at once.
  */
 export function encode(steps: readonly Step[], options: EncodeOptions = {}): EncodedPlan {
-  const sources: { step: Step; operation: Operation }[] = []
+  const operations: Operation[] = []
   const stepNumbers: number[] = []
   const points: WaitingStep[] = []
-  steps.forEach((step, number) => {
+  for (let number = 0; number < steps.length; number++) {
+    const step = steps[number] as Step
     if (step.side === 'waiting') {
-      sources.push({ step, operation: wait(points.length) })
+      operations.push(wait(points.length))
       stepNumbers.push(number)
       points.push(step)
-      return
+      continue
     }
     for (const operation of step.operations) {
-      sources.push({ step, operation })
+      operations.push(operation)
       stepNumbers.push(number)
     }
-  })
-  if (sources.length > MAX_OPS) throw invalidPlan(`${sources.length} operations; ${MAX_OPS} fit`)
+  }
+  if (operations.length > MAX_OPS)
+    throw invalidPlan(`${operations.length} operations; ${MAX_OPS} fit`)
 
-  const slots = new SlotTable(sources, options)
-  const writer = new Writer(sources.length)
-  sources.forEach(({ step, operation }, index) => {
-    const optional = step.side === 'init' && step.optional === true
+  const slots = new SlotTable(operations, options)
+  const writer = new Writer(operations.length)
+  for (let index = 0; index < operations.length; index++) {
+    const operation = operations[index] as Operation
+    const number = stepNumbers[index] as number
+    const step = steps[number] as Step
     slots.enter(operation)
     if (operation.code === opcodes.AWAY) slots.goAway(index + Number(operation.args[0]))
-    writer.operation(index, stepNumbers[index] ?? 0, operation, optional, slots)
+    writer.operation(index, number, operation, step.side === 'init' && !!step.optional, slots)
     slots.leave(operation, index)
-  })
+  }
   return {
     bytes: writer.finish(),
-    sources,
     points,
     held: slots.held(),
     placeholders: writer.placeholders,
     patches: new Uint32Array(writer.patches),
+    source(index) {
+      const operation = operations[index]
+      if (operation === undefined) return undefined
+      return { operation, step: steps[stepNumbers[index] as number] as Step }
+    },
   }
 }
 
@@ -114,12 +122,9 @@ class SlotTable {
   #fresh = 0
   #away: { last: number; before: ReadonlySet<Slot> } | undefined
 
-  constructor(
-    sources: readonly { operation: Operation }[],
-    { given = [], hold = false }: EncodeOptions,
-  ) {
+  constructor(operations: readonly Operation[], { given = [], hold = false }: EncodeOptions) {
     this.#hold = hold
-    if (!hold) this.#findLastUses(sources)
+    if (!hold) this.#findLastUses(operations)
     for (const slot of given) this.#give(slot)
   }
 
@@ -138,7 +143,8 @@ class SlotTable {
    * away nothing is left but the last operation's result.
    */
   leave({ result }: Operation, index: number): void {
-    for (const slot of this.#lastUses[index] ?? []) this.#free(slot)
+    const last = this.#lastUses[index]
+    if (last !== undefined) for (const slot of last) this.#free(slot)
     if (this.#away?.last !== index) return
     for (const slot of [...this.#numbers.keys()])
       if (slot !== result && !this.#away.before.has(slot)) this.#free(slot)
@@ -157,14 +163,14 @@ class SlotTable {
   }
 
   /** Seen from the end, the first sight of a slot is its last use. */
-  #findLastUses(sources: readonly { operation: Operation }[]): void {
+  #findLastUses(operations: readonly Operation[]): void {
     const seen = new Set<Slot>()
-    for (let index = sources.length - 1; index >= 0; index--) {
-      const { args, result } = (sources[index] as { operation: Operation }).operation
+    for (let index = operations.length - 1; index >= 0; index--) {
+      const { args, result } = operations[index] as Operation
       let last: Slot[] | undefined
       for (let i = args.length; i >= 0; i--) {
         const slot = i === args.length ? result : args[i]
-        if (!(slot instanceof Slot) || seen.has(slot)) continue
+        if (typeof slot !== 'object' || !isSlot(slot) || seen.has(slot)) continue
         seen.add(slot)
         if (last === undefined) this.#lastUses[index] = last = []
         last.push(slot)
@@ -183,6 +189,11 @@ class SlotTable {
     this.#taken[number] = 1
     this.#numbers.set(slot, number)
   }
+}
+
+/** `instanceof`, which would be most of what encoding costs, is slower. */
+function isSlot(argument: object): argument is Slot {
+  return argument.constructor === Slot
 }
 
 /**
@@ -222,7 +233,7 @@ class Writer {
     slots: SlotTable,
   ): void {
     const at = HEADER_SIZE + index * OP_SIZE
-    const { args, tolerate = [], result } = operation
+    const { args, tolerate, result } = operation
     if (args.length > ARGS) throw invalidPlan(`an operation with ${args.length} arguments`)
     words[at / 4] = operation.code | (step << 16)
     words[at / 4 + 1] = syscallNumber(operation)
@@ -231,8 +242,9 @@ class Writer {
     bytes[at + 9] = (optional ? OP_OPTIONAL : 0) | (otherwise > 0 ? OP_OTHERWISE : 0)
     bytes[at + 10] = otherwise > 0 ? otherwise : skip
     bytes[at + 11] = args.length
-    for (let i = 0; i < tolerate.length; i++)
-      bytes.writeUInt16LE(errnoNumber(tolerate[i] as string), at + OP_TOLERATE + 2 * i)
+    if (tolerate !== undefined)
+      for (let i = 0; i < tolerate.length; i++)
+        bytes.writeUInt16LE(errnoNumber(tolerate[i] as string), at + OP_TOLERATE + 2 * i)
     for (let i = 0; i < args.length; i++) {
       // First the argument: it may make `bytes` another buffer.
       const kind = this.#argument(args[i] as Argument, slots, at + OP_ARGS + 8 * i)
@@ -260,9 +272,19 @@ class Writer {
       words[at / 4] = offset
       return argKinds.STRING
     }
-    if (argument instanceof Slot) {
+    if ('value' in argument) {
+      writeValue(argument.value, at)
+      return argKinds.VALUE
+    }
+    if (isSlot(argument)) {
       words[at / 4] = slots.numberOf(argument)
       return argKinds.SLOT
+    }
+    if ('bytes' in argument) {
+      const offset = this.#reserve(argument.bytes.length, 8)
+      bytes.set(argument.bytes, offset)
+      writeRange(offset, argument.bytes.length, at)
+      return argKinds.BYTES
     }
     if (argument instanceof Placeholder) {
       writeRange(this.#placeholder(argument), argument.capacity, at)
@@ -271,16 +293,6 @@ class Writer {
     if (argument instanceof PlaceholderLength) {
       this.#patch(argument.of, 1, at)
       return argKinds.VALUE
-    }
-    if ('value' in argument) {
-      writeValue(argument.value, at)
-      return argKinds.VALUE
-    }
-    if ('bytes' in argument) {
-      const offset = this.#reserve(argument.bytes.length, 8)
-      bytes.set(argument.bytes, offset)
-      writeRange(offset, argument.bytes.length, at)
-      return argKinds.BYTES
     }
     const strings = argument.map(item =>
       typeof item === 'string' ? this.#string(item) : this.#placeholder(item),
@@ -316,21 +328,29 @@ class Writer {
         code: 'ERR_INVALID_OPTION',
       })
     // Three bytes are the most that a UTF-16 code unit becomes.
-    const offset = this.#reserve(3 * text.length + 1, 1)
-    this.#size = offset + writeText(text, offset) + 1
+    const offset = this.#size
+    this.#ensure(offset + 3 * text.length + 1)
+    const end = offset + writeText(text, offset)
+    bytes[end] = 0
+    this.#size = end + 1
     this.#strings.set(text, offset)
     return offset
+  }
+
+  /** Makes the buffer at least so large. */
+  #ensure(size: number): void {
+    if (size <= bytes.length) return
+    if (size > 2 * MAX_PLAN) throw invalidPlan(`more than ${MAX_PLAN} bytes`)
+    grow(size)
   }
 
   /** Room for `length` bytes, all zero. */
   #reserve(length: number, alignment: number): number {
     const offset = Math.ceil(this.#size / alignment) * alignment
     const end = offset + length
-    if (end > bytes.length) {
-      if (end > 2 * MAX_PLAN) throw invalidPlan(`more than ${MAX_PLAN} bytes`)
-      grow(end)
-    }
-    bytes.fill(0, this.#size, end)
+    this.#ensure(end)
+    if (end - this.#size < 64) for (let at = this.#size; at < end; at++) bytes[at] = 0
+    else bytes.fill(0, this.#size, end)
     this.#size = end
     return offset
   }

@@ -86,7 +86,9 @@ export function explainPlan(plan: Plan): string {
     }
   }
   half(plan.setup)
-  both(back('parked'), 'wait for the process half')
+  both(back('parked'), '')
+  half(plan.parked)
+  right('wait for the process half')
   both(`send the process half ${arrow(HOST_WIDTH - 23)}`, '')
   half(plan.process)
   both(back('end of file'), 'runs')

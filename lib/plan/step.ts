@@ -65,6 +65,8 @@ export type Step = InitStep | HostStep | WaitingStep
 /** All of a container: what makes it, and what then runs in it. */
 export interface Plan {
   setup: readonly Step[]
+  /** What init does while it is parked: nobody waits for it but `start()`. */
+  parked: readonly InitStep[]
   process: readonly Step[]
   /** Namespaces that only clone3 itself can make. */
   clone: readonly NamespaceKind[]

@@ -37,7 +37,7 @@ export const opcodes = {
   MASK: 3,
   /** tell the host, go on when it says so */
   WAIT: 4,
-  /** tell the host, go on with the plan it sends */
+  /** tell the host, end this plan, wait for the next */
   PARK: 5,
   /** drop all but some capabilities from the bounding set */
   BOUNDING: 6,

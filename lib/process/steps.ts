@@ -25,24 +25,52 @@ function dieWithHost(): Operation {
   return call('prctl', [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0])
 }
 
-const KEYCTL_JOIN_SESSION_KEYRING = named('KEYCTL_JOIN_SESSION_KEYRING', 1)
-
 /**
  * What init does first of all: dies with the host; can't be traced or looked
- * into, by a container that it joins say (CVE-2016-9962); leaves the host's
- * session, and with it the terminal that it could have typed into
- * (CVE-2017-5226); leaves the host's session keyring, whose keys it could have
- * read (session-keyring(7)).
+ * into, by a container that it joins say (CVE-2016-9962).
  */
 export function detachStep(): InitStep {
   return step(
     'detach from the host',
     dieWithHost(),
     call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]),
+    call('umask', [0]),
+  )
+}
+
+const KEYCTL_JOIN_SESSION_KEYRING = named('KEYCTL_JOIN_SESSION_KEYRING', 1)
+
+/**
+ * Leaves the host's session, and with it the terminal that a program could have
+ * typed into (CVE-2017-5226); and the host's session keyring, whose keys it
+ * could have read. setsid(2), session-keyring(7)
+ */
+export function sessionStep(): InitStep {
+  return step(
+    'session',
     call('setsid', []),
     // An outer container's filter may forbid it, and with it any use of keys.
     call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, 0], { tolerate: ['ENOSYS', 'EPERM'] }),
-    call('umask', [0]),
+  )
+}
+
+/**
+ * No signal is ignored or blocked, as any program expects. CLONE_CLEAR_SIGHAND
+ * has reset the handlers; `ignored` are those that the host ignores.
+ * rt_sigaction(2), rt_sigprocmask(2), signal(7)
+ */
+export function signalsStep(ignored: readonly number[]): InitStep {
+  return step(
+    'signals',
+    ...ignored.map(number =>
+      call('rt_sigaction', [
+        number,
+        zeros(32, '{SIG_DFL}'),
+        0,
+        8, // sizeof(sigset_t) in the kernel
+      ]),
+    ),
+    call('rt_sigprocmask', [named('SIG_SETMASK', 2), zeros(8, '[]'), 0, 8]),
   )
 }
 
@@ -83,13 +111,10 @@ export function noNewPrivilegesStep(): InitStep {
   return step('no new privileges', call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0]))
 }
 
-/** Signals that Node ignores, which an execve would hand on. signal(7) */
-const ignoredByNode = ['SIGPIPE', 'SIGXFSZ'] as const
-
 /**
  * What is left before execve: the parent-death signal again, which the kernel
- * cleared with the change of user; umask, directory, signals and scheduling
- * policy as any program expects them. Up to here init is a batch process, as
+ * cleared with the change of user; umask, directory and scheduling policy as any
+ * program expects them. Up to here init is a batch process, as
  * the spawner is, so that it does not preempt the JavaScript that wakes it.
  */
 export function readyStep(process: ProcessSpecification): InitStep {
@@ -98,15 +123,6 @@ export function readyStep(process: ProcessSpecification): InitStep {
     dieWithHost(),
     call('umask', [mode(process.umask)]),
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
-    ...ignoredByNode.map(name =>
-      call('rt_sigaction', [
-        named(name, constants.signals[name]),
-        zeros(32, '{SIG_DFL}'),
-        0,
-        8, // sizeof(sigset_t) in the kernel
-      ]),
-    ),
-    call('rt_sigprocmask', [named('SIG_SETMASK', 2), zeros(8, '[]'), 0, 8]),
     call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),
   )
 }

@@ -171,7 +171,7 @@ void Environment::report_spawn_failures() {
   for (auto& [container, failure] : failures) {
     Container* gone = container;
     remove(gone);
-    emit(gone, Event::kSpawnFailed, failure.step, failure.op, failure.nr, failure.error);
+    emit(gone, Event::kSpawnFailed, 0, failure.op, failure.nr, failure.error);
   }
 }
 
@@ -235,9 +235,9 @@ void Environment::handle_message(Container* container, const cf_message& message
     case CF_MSG_PARKED: return emit(container, Event::kParked, container->pid);
     case CF_MSG_FAILED:
       container->failed = true;
-      return emit(container, Event::kFailed, message.step, message.op, message.nr, message.error);
+      return emit(container, Event::kFailed, message.value, message.op, message.nr, message.error);
     case CF_MSG_OMITTED:
-      return emit(container, Event::kOmitted, message.step, message.op, message.nr, message.error);
+      return emit(container, Event::kOmitted, message.value, message.op, message.nr, message.error);
     case CF_MSG_WAITING: return emit(container, Event::kWaiting, message.value, fd, container->pid);
     case CF_MSG_MAKING: return emit(container, Event::kMaking, message.op);
     default: return;

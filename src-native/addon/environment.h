@@ -21,13 +21,13 @@ namespace cofferdam {
 // has the same list.
 enum class Event : uint32_t {
   kParked = 1,       // a: pid
-  kFailed = 2,       // a: step, b: operation, c: system call, d: errno
+  kFailed = 2,       // a: half, b: operation, c: system call, d: errno
   kOmitted = 3,      // likewise
   kWaiting = 4,      // a: waiting point, b: descriptor or -1, c: pid
   kMaking = 5,       // a: operation
   kStarted = 6,      // a: pid
   kExited = 7,       // a: exit code or -1, b: signal or 0
-  kSpawnFailed = 8,  // as kFailed; there is no process, and no kExited follows
+  kSpawnFailed = 8,  // as kFailed, a: 0; there is no process, and no kExited follows
 };
 
 class Environment {

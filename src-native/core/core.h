@@ -21,6 +21,8 @@ struct cf_machine {
   uint8_t *plan;       /* checked, 8-byte aligned and writable */
   int channel;         /* socket to the other side, or -1 */
   int slots[CF_SLOTS]; /* descriptors, or -1 */
+  uint32_t number;     /* of the plan: 0 for the first that init is sent */
+  uint32_t parked_at;  /* CF_PARKED: the operation, after which there may be more */
   uint8_t mask_placed; /* MASK: the empty directory has been mounted */
   uint8_t lost;        /* AWAY: the thread is in a foreign network namespace */
 };

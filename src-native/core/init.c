@@ -108,6 +108,28 @@ static void receive_plan(struct cf_machine *machine) {
   arm_fault((const struct cf_header *)machine->plan);
 }
 
+/*
+ * Parked: the host goes on, and meanwhile init does the rest of the plan and
+ * closes everything, so that it holds nothing that a later process could get
+ * hold of.
+ */
+static void parked(struct cf_machine *machine) {
+  const struct cf_header *header = (const struct cf_header *)machine->plan;
+  struct cf_message message = {CF_MSG_PARKED, 0, 0, 0, 0, 0};
+  long result = cf_send(CHANNEL, &message, sizeof message, 0, 0, 0);
+  if (result < 0) refuse(__NR_sendmsg, result);
+  switch (cf_run_range(machine, machine->parked_at + 1, header->op_count, &message)) {
+  case CF_FAILED: fail(&message);
+  case CF_PARKED: refuse(0, -EBADMSG);
+  case CF_DONE: break;
+  }
+  result = cf_call3(__NR_close_range, CHANNEL + 1, ~0U, 0);
+  if (result < 0) refuse(__NR_close_range, result);
+  uint32_t number = machine->number + 1;
+  cf_machine_init(machine, CHANNEL);
+  machine->number = number;
+}
+
 __attribute__((noreturn, used)) void cf_init_main(void) {
   struct cf_machine machine;
   struct cf_message message;
@@ -119,18 +141,8 @@ __attribute__((noreturn, used)) void cf_init_main(void) {
     switch (cf_run(&machine, &message)) {
     case CF_FAILED: fail(&message);
     case CF_DONE: quit(0);
-    case CF_PARKED: break;
+    case CF_PARKED: parked(&machine);
     }
-    message = (struct cf_message){CF_MSG_PARKED, 0, 0, 0, 0, 0};
-    long sent = cf_send(CHANNEL, &message, sizeof message, 0, 0, 0);
-    if (sent < 0) refuse(__NR_sendmsg, sent);
-    /*
-     * Parked, it holds nothing that a later process could get hold of. After
-     * the message, so that the host is already at work meanwhile.
-     */
-    long closed = cf_call3(__NR_close_range, CHANNEL + 1, ~0U, 0);
-    if (closed < 0) refuse(__NR_close_range, closed);
-    cf_machine_init(&machine, CHANNEL);
   }
 }
 

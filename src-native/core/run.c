@@ -8,6 +8,8 @@
 void cf_machine_init(struct cf_machine *machine, int channel) {
   machine->plan = 0;
   machine->channel = channel;
+  machine->number = 0;
+  machine->parked_at = 0;
   machine->mask_placed = 0;
   machine->lost = 0;
   for (unsigned i = 0; i < CF_SLOTS; i++) machine->slots[i] = -1;
@@ -70,7 +72,10 @@ enum cf_outcome cf_run_range(struct cf_machine *machine, uint32_t begin, uint32_
 
   for (uint32_t i = begin; i < end; i++) {
     const struct cf_op *op = &ops[i];
-    if (op->code == CF_OP_PARK) return CF_PARKED;
+    if (op->code == CF_OP_PARK) {
+      machine->parked_at = i;
+      return CF_PARKED;
+    }
 
     struct cf_context context = {machine, op, i, {0}};
     for (unsigned a = 0; a < op->nargs; a++)
@@ -91,7 +96,7 @@ enum cf_outcome cf_run_range(struct cf_machine *machine, uint32_t begin, uint32_
       if (!(op->flags & CF_OP_OTHERWISE)) i += op->skip;
       continue;
     }
-    struct cf_message report = {CF_MSG_FAILED, op->step, i, nr, (int32_t)-result, 0};
+    struct cf_message report = {CF_MSG_FAILED, op->step, i, nr, (int32_t)-result, machine->number};
     if ((op->flags & CF_OP_OPTIONAL) && machine->channel >= 0) {
       report.type = CF_MSG_OMITTED;
       if (cf_send(machine->channel, &report, sizeof report, 0, 0, 0) >= 0) {

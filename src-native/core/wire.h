@@ -42,7 +42,7 @@
   X(TARGET, 2)   /* open a path in a root, making what is missing of it */     \
   X(MASK, 3)     /* cover a path, whether it is a file or a directory */       \
   X(WAIT, 4)     /* tell the host, go on when it says so */                    \
-  X(PARK, 5)     /* tell the host, go on with the plan it sends */             \
+  X(PARK, 5)     /* tell the host, end this plan, wait for the next */         \
   X(BOUNDING, 6) /* drop all but some capabilities from the bounding set */    \
   X(EXEC, 7)     /* execve the first of several paths that exists */           \
   X(AWAY, 8)     /* spawner: what follows may leave the network namespace */
@@ -102,7 +102,8 @@ struct cf_message {
   uint32_t op;    /* index of the operation */
   uint32_t nr;    /* system call that failed, or 0 */
   int32_t error;  /* errno */
-  uint32_t value; /* WAITING: number of the waiting point */
+  uint32_t value; /* WAITING: number of the waiting point; FAILED, OMITTED: of the
+                     plan, counted from 0 */
 };
 
 #define X(name, value) CF_OP_##name = value,

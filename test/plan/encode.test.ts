@@ -9,7 +9,7 @@ const OP = (i: number) => 24 + 80 * i
 
 t.test('a plan is what wire.h says it is', async t => {
   const at = slot('at')
-  const { bytes, sources } = encode([
+  const { bytes, source } = encode([
     step('one', call('openat', [named('AT_FDCWD', -100), '/x', 3], { result: at })),
     step('two', call('fchdir', [at], { tolerate: ['ENOENT', 'EACCES'] })),
   ])
@@ -25,7 +25,7 @@ t.test('a plan is what wire.h says it is', async t => {
   const text = Number(view.readBigUInt64LE(OP(0) + 40))
   t.equal(view.toString('latin1', text, text + 3), '/x\0')
   t.same([...view.subarray(OP(1) + 18, OP(1) + 24)], [2, 0, 13, 0, 0, 0], 'tolerated errors')
-  t.equal(sources[1]?.step.name, 'two')
+  t.equal(source(1)?.step.name, 'two')
   t.ok(native().check(bytes, false))
 })
 

@@ -13,6 +13,7 @@ t.test('two columns, in the order of time', async t => {
       { side: 'waiting', name: 'network', run: () => undefined },
       { ...step('go', call('fchdir', [at], { tolerate: ['EACCES'], skip: 2 })), optional: true },
     ],
+    parked: [step('session', call('setsid', []))],
     process: [step('exec', plan.exec(['/bin/x'], ['x', 'y'], ['A=1']))],
   })
   const lines = text.split('\n')
@@ -33,8 +34,11 @@ t.test('two columns, in the order of time', async t => {
     /│ 4\. go \(optional\)/,
     /│ {6}fchdir\(<root>\) {2}unless EACCES, then skip 2$/,
     /◀─+ parked/,
+    /│ 5\. session/,
+    /setsid\(\)/,
+    /│ wait for the process half/,
     /send the process half ─+▶/,
-    /│ 5\. exec/,
+    /│ 6\. exec/,
     /exec\(\["\/bin\/x"\], \["x", "y"\], \["A=1"\]\)/,
     /◀─+ end of file/,
     '',
