@@ -128,15 +128,7 @@ for (const half of ['create', 'start'] as const)
             'bounding set',
             'signals',
           ]
-        : [
-            'streams',
-            'stream owner',
-            'user',
-            'capabilities',
-            'no new privileges',
-            'ready',
-            'exec',
-          ]
+        : ['streams', 'stream owner', 'user', 'capabilities', 'no new privileges', 'ready', 'exec']
     for (const step of expected) t.ok(steps.has(step), `${step} has failed as itself`)
 
     const after = { traces: traces(), tree: tree(root) }
