@@ -41,6 +41,7 @@ async function tour(): Promise<void> {
 
   try {
     await using box = await hello().create()
+    const outside = box.pid
     const script = `
       hostname; echo "@"; echo $$; echo "@"; id; echo "@"
       grep CapEff /proc/self/status | cut -f2; echo "@"
@@ -55,7 +56,7 @@ async function tour(): Promise<void> {
       .map(part => part.trim())
 
     show('host name', `${name}  ${paint(2, `outside: ${hostname()}`)}`)
-    show('process', `pid ${pid} of ${processes} it can see  ${paint(2, `outside: pid ${box.pid}`)}`)
+    show('process', `pid ${pid} of ${processes} it can see  ${paint(2, `outside: pid ${outside}`)}`)
     show('user', `${user}`)
     show('capabilities', `${bits(capabilities ?? '0')} of root's ${bits(ownCapabilities())}`)
     show('mounts', ...wrap((mounts ?? '').split('\n')))

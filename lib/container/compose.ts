@@ -120,7 +120,7 @@ function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {
 }
 
 /** The five sets of what `capabilities()` was told, or the default. */
-export function resolveCapabilities({ capabilities }: Configuration, uid = 0): CapabilitySets {
+function resolveCapabilities({ capabilities }: Configuration, uid = 0): CapabilitySets {
   if (capabilities === undefined || Array.isArray(capabilities)) {
     const bounding = toBits('capabilities', (capabilities as []) ?? defaultCapabilities)
     // As in Docker: an ordinary user has none, and could get some from a
