@@ -43,7 +43,7 @@ export const opcodes = {
   BOUNDING: 6,
   /** execve the first of several paths that exists */
   EXEC: 7,
-  /** spawner: what follows may leave the network namespace */
+  /** maker: what follows may leave the network namespace */
   AWAY: 8,
 } as const
 

@@ -76,15 +76,10 @@ Container* container_of(const Napi::CallbackInfo& info) {
 // init checks its own plan; only what runs in this process is checked in it.
 PlanCopy copy_plan(const Napi::Value& value) {
   auto bytes = value.As<Napi::Uint8Array>();
-  PlanCopy plan;
-  plan.size = bytes.ByteLength();
-  plan.words.reset(new uint64_t[(plan.size + 7) / 8]);
-  memcpy(plan.bytes(), bytes.Data(), plan.size);
-  return plan;
+  return PlanCopy(bytes.Data(), bytes.ByteLength());
 }
 
-// The same for a plan that runs in this process, on its spawner's thread or on
-// this one.
+// The same for a plan that runs in this process.
 PlanCopy copy_host_plan(const Napi::Value& value, cf_side side) {
   PlanCopy plan = copy_plan(value);
   if (cf_check(plan.bytes(), plan.size, side) < 0)
@@ -123,8 +118,8 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<Job>();
   job->environment = environment(env);
   job->clone_flags = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (!info[1].IsNull()) job->ahead = copy_host_plan(info[1], CF_SIDE_SPAWNER);
-  if (!info[2].IsNull()) job->host_plan = copy_host_plan(info[2], CF_SIDE_SPAWNER);
+  if (!info[1].IsNull()) job->ahead = copy_host_plan(info[1], CF_SIDE_MAKER);
+  if (!info[2].IsNull()) job->host_plan = copy_host_plan(info[2], CF_SIDE_HOST);
   job->plan = copy_plan(info[3]);
   fill_plan(job->plan, info[4], info[5]);
   job->init_fd = process().init_fd;

@@ -12,6 +12,5 @@ void read_proc(int pid, const char* name, char* text, size_t size);
 bool read_stat(int pid, int field, unsigned long long* value);
 
 constexpr int kStatFlags = 9;
-constexpr int kStatProcessor = 39;
 
 }  // namespace cofferdam

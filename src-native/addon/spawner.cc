@@ -4,15 +4,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <memory>
 
 #include "environment.h"
-#include "procfs.h"
 
 namespace cofferdam {
 
@@ -70,107 +67,50 @@ void* Spawner::entry(void* self) {
   // woken it. init, which inherits this, goes back to SCHED_OTHER in its plan.
   sched_param param = {};
   sched_setscheduler(0, SCHED_BATCH, &param);
-  cf_this_is_home();
-  static_cast<Spawner*>(self)->leave_place();
   static_cast<Spawner*>(self)->run();
   return nullptr;
 }
 
-// The scheduler tends to leave this thread on the processor where init runs,
-// and the two would take turns there while others idle. So it moves away as
-// long as this object lives.
-class OutOfTheWay {
- public:
-  explicit OutOfTheWay(int pid) {
-    unsigned long long cpu;
-    if (!read_stat(pid, kStatProcessor, &cpu) || cpu >= CPU_SETSIZE ||
-        sched_getaffinity(0, sizeof all_, &all_) != 0) return;
-    cpu_set_t others = all_;
-    CPU_CLR(cpu, &others);
-    moved_ = CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0;
-  }
-  ~OutOfTheWay() {
-    if (moved_) sched_setaffinity(0, sizeof all_, &all_);
-  }
-
- private:
-  cpu_set_t all_;
-  bool moved_ = false;
-};
-
-// How long a spare is kept when nothing starts.
-constexpr int kSpareSeconds = 10;
+// How long what was made in advance is kept when nothing starts.
+constexpr int kKeptSeconds = 10;
 
 void Spawner::run() {
+  maker_.start();
   for (;;) {
     std::unique_ptr<Job> job;
     bool busy;  // others wait: every processor has enough to do
     {
       std::unique_lock<std::mutex> lock(mutex_);
       while (queue_.empty()) {
-        if (!has_spare_) {
+        if (!maker_.ready()) {
           pthread_cond_wait(&wake_, mutex_.native_handle());
           continue;
         }
         timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += kSpareSeconds;
+        until.tv_sec += kKeptSeconds;
         if (pthread_cond_timedwait(&wake_, mutex_.native_handle(), &until) == ETIMEDOUT)
-          drop_spare();
+          maker_.drop();
       }
       job.reset(queue_.front());
       queue_.erase(queue_.begin());
       busy = !queue_.empty();
       busy_with_ = job->environment;
     }
-    int init = spawn(*job);
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      busy_with_ = nullptr;
-      pthread_cond_broadcast(&idle_);
-      busy = busy || !queue_.empty();
+    cf_fds ready = {};
+    if (job->ahead.size > 0) {
+      maker_.take(job->ahead, ready);
+      // Now and not later, while JavaScript waits for init.
+      if (!busy) maker_.make(std::move(job->ahead));
     }
-    if (!busy && job->ahead.size > 0 && !has_spare_) make_spare(std::move(job->ahead), init);
+    spawn(*job, ready);
+    std::lock_guard<std::mutex> lock(mutex_);
+    busy_with_ = nullptr;
+    pthread_cond_broadcast(&idle_);
   }
 }
 
-void Spawner::make_spare(PlanCopy plan, int init) {
-  OutOfTheWay out_of_the_way(init);
-  cf_fds made = {};
-  cf_message failure;  // if it fails, init does without, and says what is wrong
-  if (cf_run_host(plan.bytes(), &made, &failure) < 0) {
-    if (failure.value == CF_LOST) lost_ = failure;
-    return;
-  }
-  if (made.count == 1) {
-    close(spare_);
-    spare_ = made.fds[0];
-    spare_plan_ = std::move(plan);
-    has_spare_ = true;
-  } else {
-    for (unsigned i = 0; i < made.count; i++) close(made.fds[i]);
-  }
-}
-
-void Spawner::leave_place() {
-  spare_ = eventfd(0, EFD_CLOEXEC);
-  has_spare_ = false;
-}
-
-void Spawner::drop_spare() {
-  close(spare_);
-  leave_place();
-}
-
-void Spawner::take_spare(const PlanCopy& plan, cf_fds& fds) {
-  if (!has_spare_) return;
-  if (spare_plan_.size != plan.size || memcmp(spare_plan_.bytes(), plan.bytes(), plan.size) != 0)
-    return drop_spare();
-  fds.fds[fds.count++] = spare_;
-  leave_place();
-}
-
-int Spawner::spawn(Job& job) {
+void Spawner::spawn(const Job& job, const cf_fds& ready) {
   Container* container = job.container;
   cf_spawn_request request = {};
   request.host_plan = job.host_plan.bytes();
@@ -179,18 +119,16 @@ int Spawner::spawn(Job& job) {
   request.clone_flags = job.clone_flags;
   request.init_fd = job.init_fd;
   request.null_fd = job.null_fd;
-  if (job.ahead.size > 0) take_spare(job.ahead, request.ahead);
+  request.ahead = ready;
   cf_spawn_result result;
-  if (lost_.type != 0 || cf_spawn(&request, &result) < 0) {
-    job.environment->spawn_failed(container, lost_.type != 0 ? lost_ : result.failure);
-    return 0;
-  }
+  if (cf_spawn(&request, &result) < 0)
+    return job.environment->spawn_failed(container, result.failure);
+
   container->pid = result.pid;
   container->pidfd = result.pidfd;
   container->channel = result.channel;
   container->held.assign(result.held.fds, result.held.fds + result.held.count);
   job.environment->spawned(container);
-  return result.pid;
 }
 
 }  // namespace cofferdam

@@ -14,6 +14,9 @@
 #include <mutex>
 #include <vector>
 
+#include "maker.h"
+#include "plan_copy.h"
+
 extern "C" {
 #include "../core/spawn.h"
 }
@@ -34,13 +37,6 @@ struct Container {
   bool starting = false;  // it has been sent the process half
   bool failed = false;
   bool exited = false;
-};
-
-// A copy of a plan, aligned as the core wants it.
-struct PlanCopy {
-  std::unique_ptr<uint64_t[]> words;
-  uint64_t size = 0;
-  uint8_t* bytes() const { return reinterpret_cast<uint8_t*>(words.get()); }
 };
 
 struct Job {
@@ -69,11 +65,7 @@ class Spawner {
   Spawner() = default;
   int start();
   void run();
-  int spawn(Job& job);  // gives init's pid, or 0
-  void make_spare(PlanCopy plan, int init);
-  void take_spare(const PlanCopy& plan, cf_fds& fds);
-  void leave_place();
-  void drop_spare();
+  void spawn(const Job& job, const cf_fds& ready);
   static void* entry(void* self);
 
   std::mutex mutex_;
@@ -81,18 +73,8 @@ class Spawner {
   pthread_cond_t idle_ = PTHREAD_COND_INITIALIZER;
   std::vector<Job*> queue_;
   Environment* busy_with_ = nullptr;
-
-  // The descriptor that the last plan of this kind leaves, made in advance for
-  // the next start: a new network namespace takes longer than all the rest. Only
-  // the spawner's thread touches it. Where there is none, another descriptor has
-  // its place, so that a program always has as many as before.
-  PlanCopy spare_plan_;
-  int spare_ = -1;
-  bool has_spare_ = false;
-  // The thread could not come back to its network namespace: it starts nothing
-  // any more, and this is why.
-  cf_message lost_ = {};
   bool started_ = false;
+  Maker maker_;
 };
 
 void close_fds(std::vector<int>& fds);

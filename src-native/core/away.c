@@ -1,8 +1,8 @@
 /*
  * AWAY(count): the next `count` operations may leave the network namespace of
  * the thread, which then comes back. So a descriptor that belongs to another
- * one can be had in microseconds. It is for the spawner's thread alone, which
- * belongs to no pool. Of the slots that they fill, the last one's stays filled.
+ * one can be had in microseconds. It is for one thread alone, which belongs to
+ * no pool. Of the slots that they fill, the last one's stays filled.
  */
 #include <errno.h>
 #include <fcntl.h>

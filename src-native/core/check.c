@@ -101,7 +101,7 @@ static int host_op_ok(const struct cf_op *op, enum cf_side side, uint32_t away, 
   if (away > 0) return op->code == CF_OP_SYSCALL && away_may(op) && op->skip < away;
   if (op->skip > 0) return 0; /* nothing may be entered half-way */
   if (op->code == CF_OP_AWAY)
-    return side == CF_SIDE_SPAWNER && kinds_are(op, "v") && op->nr == 0 &&
+    return side == CF_SIDE_MAKER && kinds_are(op, "v") && op->nr == 0 &&
            op->result == CF_NO_SLOT && op->args[0] > 0 && op->args[0] <= rest;
   return op->code == CF_OP_SYSCALL && host_may(op->nr);
 }

@@ -13,9 +13,9 @@
 
 /*
  * Which side a plan is for: the host's may do far less (see check.c), on any
- * thread or on the spawner's.
+ * thread or on the one that makes things in advance.
  */
-enum cf_side { CF_SIDE_HOST, CF_SIDE_SPAWNER, CF_SIDE_INIT };
+enum cf_side { CF_SIDE_HOST, CF_SIDE_MAKER, CF_SIDE_INIT };
 
 struct cf_machine {
   uint8_t *plan;       /* checked, 8-byte aligned and writable */

@@ -45,7 +45,7 @@
   X(PARK, 5)     /* tell the host, end this plan, wait for the next */         \
   X(BOUNDING, 6) /* drop all but some capabilities from the bounding set */    \
   X(EXEC, 7)     /* execve the first of several paths that exists */           \
-  X(AWAY, 8)     /* spawner: what follows may leave the network namespace */
+  X(AWAY, 8)     /* maker: what follows may leave the network namespace */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \

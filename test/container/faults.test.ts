@@ -34,8 +34,9 @@ if (process.getuid?.() === 0) {
   const addon = native()
   addon.useInit(readFileSync(new URL('../../../build/Release/init-faulty', import.meta.url)))
   const { create, start } = addon
-  addon.create = (flags, ahead, host, plan, ...rest) =>
-    create(flags, ahead, host, withFault('create', plan), ...rest)
+  // Nothing is made in advance, so that every start makes the same calls.
+  addon.create = (flags, _ahead, host, plan, ...rest) =>
+    create(flags, null, host, withFault('create', plan), ...rest)
   addon.start = (id, plan, ...rest) => start(id, withFault('start', plan), ...rest)
 }
 
