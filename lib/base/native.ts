@@ -29,6 +29,7 @@ export interface Native {
    * Queues a start and returns the container's number. Does not wait. `texts`
    * go where `patches` say in a copy of the plan. What `ahead` leaves is sent
    * along if it is ready, from an earlier call, and is made for the next one.
+   * The first slot gets the pidfd of container `target`, if that is not 0.
    */
   create(
     cloneFlags: number,
@@ -37,6 +38,7 @@ export interface Native {
     plan: Uint8Array,
     texts: readonly string[],
     patches: Uint32Array,
+    target: number,
   ): number
   /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
   proceed(id: number, fd: number): void
@@ -55,6 +57,11 @@ export interface Native {
   run(hostPlan: Uint8Array): number[]
   /** A stream object owns this pipe's end from now on. */
   take(fd: number): void
+  /**
+   * What a pipe holds, if nobody can write to it any more; then it is closed.
+   * Otherwise null.
+   */
+  drain(fd: number): Uint8Array | null
   /** Closes a descriptor that the addon gave. */
   close(fd: number): void
   /** Takes a name for a container; false when another one of this process has it. */

@@ -9,9 +9,17 @@ import {
   toBits,
 } from '../capabilities/index.js'
 import { lockStep } from '../mounts/index.js'
-import { hostname, join, type NamespaceKind, newNetwork, unshare } from '../namespaces/index.js'
+import {
+  hostname,
+  join,
+  joinProcess,
+  kinds,
+  type NamespaceKind,
+  newNetwork,
+  unshare,
+} from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
-import { type InitStep, type Plan, park, type Step, slot, step } from '../plan/index.js'
+import { type InitStep, type Plan, park, type Slot, type Step, slot, step } from '../plan/index.js'
 import * as proc from '../process/index.js'
 import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
@@ -85,6 +93,20 @@ export function composeParked(configuration: Configuration): InitStep[] {
     // Needs CAP_SETPCAP, which the change of user may take away.
     boundingSet(resolveCapabilities(configuration)),
     signals,
+  ]
+}
+
+/** The setup half of a process that joins a container, of which this is a pidfd. */
+export function composeExec(configuration: Configuration, container: Slot): InitStep[] {
+  const { isolation = {} } = configuration
+  const apart = (Object.keys(kinds) as NamespaceKind[]).filter(
+    kind => isolates(configuration, kind) || isolation[kind] !== undefined,
+  )
+  return [
+    detach,
+    ...(apart.length > 0 ? [joinProcess(container, apart)] : []),
+    parkStep,
+    ...composeParked(configuration),
   ]
 }
 

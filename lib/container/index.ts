@@ -1,7 +1,7 @@
 export * from './builder.js'
 export * from './configuration.js'
 export { Box, type Omission, type StartOptions, type Status } from './container.js'
-export { type Exit, MainProcess, type PipedProcess } from './main-process.js'
+export { ContainerProcess, type Exit, type PipedProcess } from './process.js'
 export type { SignalName } from './signals.js'
 export type { Stdio, Stream } from './stdio.js'
 export { InputStream, OutputStream } from './streams.js'

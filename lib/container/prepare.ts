@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { CofferdamError, invalidOption } from '../base/index.js'
 import { rootDirectories } from '../mounts/index.js'
 import { HOSTNAME_MAX, hostnamePlaceholder, kinds } from '../namespaces/index.js'
-import { type EncodedPlan, encode, explainPlan, type Step } from '../plan/index.js'
+import { type EncodedPlan, encode, explainPlan, type Step, slot } from '../plan/index.js'
 import {
   type ProcessOptions,
   type ProcessSpecification,
@@ -13,6 +13,7 @@ import {
 import {
   checkConfiguration,
   compose,
+  composeExec,
   composeParked,
   composeProcess,
   composeSetup,
@@ -23,16 +24,13 @@ import {
 } from './compose.js'
 import type { Inspected } from './compose-mounts.js'
 import type { Configuration } from './configuration.js'
+import type { Launch } from './init.js'
 
 /** All that can be computed once for any number of containers. */
-export interface Prepared {
+export interface Prepared extends Launch {
   inspected: Inspected
-  cloneFlags: number
-  /** What the host does before there is an init, if anything. */
-  host: EncodedPlan | null
-  /** What it may do in advance for the next container. */
-  ahead: EncodedPlan | null
-  setup: EncodedPlan
+  /** How a further process gets into the container, once one has been wanted. */
+  exec?: Launch
   /**
    * Encoded process halves by what was asked for: shared by configurations
    * that differ in nothing that concerns them.
@@ -90,13 +88,28 @@ export function specify(
 ): ProcessSpecification {
   const program = argv ?? process?.argv
   if (program === undefined) throw invalidOption('argv', 'names no program to start')
-  return specifyProcess(program, { ...process, ...options }, hostnamePlaceholder('HOSTNAME='))
+  const both = process?.env && Object.prototype.toString.call(options.env) === '[object Object]'
+  const env = both ? { env: { ...process.env, ...options.env } } : {}
+  const all = { ...process, ...options, ...env }
+  return specifyProcess(program, all, hostnamePlaceholder('HOSTNAME='))
 }
 
 /** The host name that a container sees: its own, or the one that it shares. */
 export function hostnameOf(configuration: Configuration, id: string): string {
   if (configuration.hostname !== undefined) return configuration.hostname
   return isolates(configuration, 'uts') ? id : hostname().slice(0, HOSTNAME_MAX)
+}
+
+/** The encoded setup half of a process that joins a container. */
+export function prepareExec(configuration: Configuration, prepared: Prepared): Launch {
+  const container = slot('container')
+  prepared.exec ??= {
+    cloneFlags: 0,
+    host: null,
+    ahead: null,
+    setup: encode(composeExec(configuration, container), { given: [container] }),
+  }
+  return prepared.exec
 }
 
 /** The encoded process half for what is to run, or the one of the last time. */

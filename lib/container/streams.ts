@@ -3,10 +3,12 @@ import { StringDecoder } from 'node:string_decoder'
 
 /** What a program in a container writes: a readable stream, and async-iterable by lines. */
 export class OutputStream extends Socket {
-  /** @internal Of a pipe's end; a negative number is one that has been closed. */
-  constructor(fd: number) {
-    super(fd < 0 ? {} : { fd, readable: true, writable: false })
-    if (fd < 0) this.destroy()
+  /** @internal Of a pipe's end, or of what was left in one. */
+  constructor(source: number | Uint8Array) {
+    super(typeof source === 'number' ? { fd: source, readable: true, writable: false } : {})
+    if (typeof source === 'number') return
+    this.push(source)
+    this.push(null)
   }
 
   /** The lines, as text in UTF-8, without their ends. */
@@ -37,9 +39,9 @@ export class OutputStream extends Socket {
 
 /** What a program in a container reads. */
 export class InputStream extends Socket {
-  /** @internal Of a pipe's end; a negative number is one that has been closed. */
-  constructor(fd: number) {
-    super(fd < 0 ? {} : { fd, readable: false, writable: true })
-    if (fd < 0) this.destroy()
+  /** @internal Of a pipe's end; null is one that nobody reads any more. */
+  constructor(fd: number | null) {
+    super(fd === null ? {} : { fd, readable: false, writable: true })
+    if (fd === null) this.destroy()
   }
 }

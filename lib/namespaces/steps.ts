@@ -10,6 +10,8 @@ import {
   O_CLOEXEC,
   O_RDONLY,
   type Operation,
+  type Slot,
+  sibling,
   slot,
   step,
 } from '../plan/index.js'
@@ -60,5 +62,20 @@ export function join(kind: NamespaceKind, path: string): InitStep {
     `join ${kind} namespace`,
     call('openat', [AT_FDCWD, path, flags(O_RDONLY, O_CLOEXEC)], { result: namespace }),
     call('setns', [namespace, kinds[kind].flag]),
+  )
+}
+
+/**
+ * Joins namespaces of a live process, all at once. setns(2) with a pidfd (Linux
+ * 5.8); `ESRCH` when it has ended, `EPERM` without CAP_SYS_ADMIN in them.
+ * Equivalent to: `nsenter --target PID --mount --uts …`
+ *
+ * A PID namespace is one's own only after a further clone.
+ */
+export function joinProcess(pidfd: Slot, wanted: readonly NamespaceKind[]): InitStep {
+  return step(
+    'join namespaces',
+    call('setns', [pidfd, flags(...wanted.map(kind => kinds[kind].flag))]),
+    ...(wanted.includes('pid') ? [sibling()] : []),
   )
 }

@@ -171,6 +171,14 @@ export function wait(point: number, options: { send?: Slot; result?: Slot } = {}
   }
 }
 
+/**
+ * What follows is done by a child of the host's, which is in the PID namespace
+ * that setns(2) has joined; this process ends. clone3(2) `CLONE_PARENT`
+ */
+export function sibling(): Operation {
+  return { code: opcodes.SIBLING, args: [] }
+}
+
 /** Ends the setup half: init waits for the process half. */
 export function park(): Operation {
   return { code: opcodes.PARK, args: [] }

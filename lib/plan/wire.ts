@@ -45,6 +45,8 @@ export const opcodes = {
   EXEC: 7,
   /** maker: what follows may leave the network namespace */
   AWAY: 8,
+  /** go on in a child of the host's, and end */
+  SIBLING: 9,
 } as const
 
 /** How an operation's argument is read. */

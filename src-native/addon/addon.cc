@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <napi.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -111,7 +113,8 @@ void fill_plan(const PlanCopy& plan, const Napi::Value& texts_value,
 // listen(listener)
 void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
 
-// create(cloneFlags, ahead | null, hostPlan | null, plan, texts, patches): id
+// create(cloneFlags, ahead | null, hostPlan | null, plan, texts, patches,
+// target | 0): id
 Napi::Value create(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   open_process(env);
@@ -122,6 +125,12 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   if (!info[2].IsNull()) job->host_plan = copy_host_plan(info[2], CF_SIDE_HOST);
   job->plan = copy_plan(info[3]);
   fill_plan(job->plan, info[4], info[5]);
+  if (uint32_t id = info[6].As<Napi::Number>().Uint32Value(); id != 0) {
+    Container* target = job->environment->find(id);
+    if (target == nullptr || target->exited || target->pidfd < 0) throw system_error(env, 0, ESRCH);
+    job->target = fcntl(target->pidfd, F_DUPFD_CLOEXEC, 10);
+    if (job->target < 0) throw system_error(env, __NR_fcntl, errno);
+  }
   job->init_fd = process().init_fd;
   job->null_fd = process().null_fd;
   Container* container = job->environment->add();
@@ -222,6 +231,26 @@ void close_descriptor(const Napi::CallbackInfo& info) {
   close(info[0].As<Napi::Number>().Int32Value());
 }
 
+// drain(fd): what the pipe holds, if nobody can write to it any more; the
+// descriptor is closed then. Otherwise null, and nothing has been done.
+Napi::Value drain(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  pollfd ended = {fd, 0, 0};
+  int size = 0;
+  if (poll(&ended, 1, 0) != 1 || (ended.revents & POLLHUP) == 0 || ioctl(fd, FIONREAD, &size) != 0)
+    return env.Null();
+  auto bytes = Napi::Buffer<uint8_t>::New(env, static_cast<size_t>(size));
+  for (int done = 0; done < size;) {
+    ssize_t count = read(fd, bytes.Data() + done, static_cast<size_t>(size - done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;  // it can't be: there is that much
+    done += static_cast<int>(count);
+  }
+  close_descriptor(info);
+  return bytes;
+}
+
 // claim(id): false when a container of this process has that name
 Napi::Value claim(const Napi::CallbackInfo& info) {
   std::string id = info[0].As<Napi::String>().Utf8Value();
@@ -278,6 +307,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"run", Napi::Function::New(env, run)},
       {"take", Napi::Function::New(env, take)},
       {"close", Napi::Function::New(env, close_descriptor)},
+      {"drain", Napi::Function::New(env, drain)},
       {"claim", Napi::Function::New(env, claim)},     {"unclaim", Napi::Function::New(env, unclaim)},
       {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
       {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},

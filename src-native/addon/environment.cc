@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +21,10 @@ namespace cofferdam {
 namespace {
 
 // epoll_data of a container's pidfd is its address plus one; of its channel,
-// the address; of the eventfd, 0.
+// the address; of the eventfd, 0; of a process that another one has followed,
+// the descriptor times eight plus two.
 constexpr uintptr_t kPidfdTag = 1;
+constexpr uintptr_t kFollowedTag = 2;
 
 void watch(int epoll, int fd, uintptr_t data) {
   epoll_event event = {};
@@ -63,6 +66,11 @@ bool executed(const Container* container) {
   unsigned long long flags;
   if (!read_stat(container->pid, kStatFlags, &flags)) return true;
   return (flags & kExiting) == 0 || !is_init(container);
+}
+
+bool has_ended(int pidfd) {
+  pollfd poll_for = {pidfd, POLLIN, 0};
+  return poll(&poll_for, 1, 0) > 0;
 }
 
 }  // namespace
@@ -187,7 +195,8 @@ void Environment::dispatch() {
     for (int i = 0; i < count; i++) {
       uintptr_t data = events[i].data.u64;
       auto* container = reinterpret_cast<Container*>(data & ~kPidfdTag);
-      if (container == nullptr) report_spawn_failures();
+      if (data & kFollowedTag) reap_followed(static_cast<int>(data >> 3));
+      else if (container == nullptr) report_spawn_failures();
       else if (container->exited) continue;  // ended earlier in this batch
       else if (data & kPidfdTag) read_exit(container);
       else read_channel(container);
@@ -212,12 +221,13 @@ void Environment::read_channel(Container* container) {
     int fd = fd_count > 0 ? fds[0] : -1;
     if (size != sizeof message) {
       if (fd >= 0) close(fd);
-      bool closed = size == 0;
-      bool started = closed && container->starting && !container->failed && executed(container);
-      close_channel(container);
       // Garbage is no message: whoever sent it does not go on.
-      if (!closed) send_signal(container->pidfd, SIGKILL);
-      if (started) emit(container, Event::kStarted, container->pid);
+      if (size != 0) {
+        close_channel(container);
+        send_signal(container->pidfd, SIGKILL);
+      } else {
+        end_channel(container);
+      }
       return;
     }
     handle_message(container, message, fd);
@@ -226,7 +236,15 @@ void Environment::read_channel(Container* container) {
   }
 }
 
+// It has nothing more to say: either it has been executed, or it has ended.
+void Environment::end_channel(Container* container) {
+  bool started = container->starting && !container->failed && executed(container);
+  close_channel(container);
+  if (started) emit(container, Event::kStarted, container->pid);
+}
+
 void Environment::handle_message(Container* container, const cf_message& message, int fd) {
+  if (message.type == CF_MSG_SIBLING) return follow(container, static_cast<int>(message.value), fd);
   if (fd >= 0 && message.type != CF_MSG_WAITING) {
     close(fd);
     fd = -1;
@@ -244,9 +262,31 @@ void Environment::handle_message(Container* container, const cf_message& message
   }
 }
 
+// init has gone on in another process, and will be gone itself in a moment.
+void Environment::follow(Container* container, int pid, int pidfd) {
+  if (pidfd < 0) return;
+  int before = container->pidfd.exchange(pidfd);
+  container->pid = pid;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, before, nullptr);
+  watch(epoll_, before, static_cast<uintptr_t>(before) << 3 | kFollowedTag);
+  watch(epoll_, pidfd, reinterpret_cast<uintptr_t>(container) + kPidfdTag);
+  followed_.insert(before);
+  container->followed = true;
+}
+
+void Environment::reap_followed(int pidfd) {
+  if (followed_.erase(pidfd) == 0) return;
+  reap(pidfd);
+  unwatch_and_close(pidfd);
+}
+
 void Environment::read_exit(Container* container) {
   read_channel(container);  // what it said before it ended comes first
   if (container->exited) return;
+  // The news may be of the process that another has just followed.
+  if (container->followed && !has_ended(container->pidfd)) return;
+  // And the process that it has followed may not be gone yet.
+  if (container->channel >= 0) end_channel(container);
   container->exited = true;
   auto [code, signal] = reap(container->pidfd);
   remove(container);
@@ -305,6 +345,12 @@ void Environment::destroy_containers() {
     close_fds(container->held);
   }
   containers_.clear();
+  for (int pidfd : followed_) {
+    send_signal(pidfd, SIGKILL);
+    reap(pidfd);
+    unwatch_and_close(pidfd);
+  }
+  followed_.clear();
   for (int fd : loose_) close(fd);
   loose_.clear();
 }

@@ -55,8 +55,11 @@ class Environment {
   static void on_cleanup(napi_async_cleanup_hook_handle handle, void* self);
   void dispatch();
   void read_channel(Container* container);
+  void end_channel(Container* container);
   void handle_message(Container* container, const cf_message& message, int fd);
   void read_exit(Container* container);
+  void follow(Container* container, int pid, int pidfd);
+  void reap_followed(int pidfd);
   void report_spawn_failures();
   void emit(const Container* container, Event event, int64_t a = 0, int64_t b = 0, int64_t c = 0,
             int64_t d = 0);
@@ -73,6 +76,7 @@ class Environment {
   uint32_t next_id_ = 1;
   std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
   std::unordered_set<int> loose_;
+  std::unordered_set<int> followed_;  // pidfds of processes that another has followed
   std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way
 
   std::mutex mutex_;

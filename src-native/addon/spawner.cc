@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <utility>
 
 #include "environment.h"
 
@@ -110,7 +111,7 @@ void Spawner::run() {
   }
 }
 
-void Spawner::spawn(const Job& job, const cf_fds& ready) {
+void Spawner::spawn(Job& job, const cf_fds& ready) {
   Container* container = job.container;
   cf_spawn_request request = {};
   request.host_plan = job.host_plan.bytes();
@@ -120,6 +121,7 @@ void Spawner::spawn(const Job& job, const cf_fds& ready) {
   request.init_fd = job.init_fd;
   request.null_fd = job.null_fd;
   request.ahead = ready;
+  request.target = std::exchange(job.target, -1);
   cf_spawn_result result;
   if (cf_spawn(&request, &result) < 0)
     return job.environment->spawn_failed(container, result.failure);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -34,18 +35,24 @@ struct Container {
   std::atomic<int> pidfd{-1};  // -1 while there is no process yet
   int channel = -1;
   std::vector<int> held;  // descriptors that live as long as the container
+  bool followed = false;  // init has gone on in another process
   bool starting = false;  // it has been sent the process half
   bool failed = false;
   bool exited = false;
 };
 
 struct Job {
+  ~Job() {
+    if (target >= 0) close(target);
+  }
+
   Environment* environment = nullptr;
   Container* container = nullptr;
   PlanCopy ahead;  // what the host may do in advance, for another; or empty
   PlanCopy host_plan;  // what else it does; or empty
   PlanCopy plan;
   uint64_t clone_flags = 0;
+  int target = -1;  // pidfd of a process whose namespaces are to be joined
   int init_fd = -1;
   int null_fd = -1;
 };
@@ -65,7 +72,7 @@ class Spawner {
   Spawner() = default;
   int start();
   void run();
-  void spawn(const Job& job, const cf_fds& ready);
+  void spawn(Job& job, const cf_fds& ready);
   static void* entry(void* self);
 
   std::mutex mutex_;

@@ -121,7 +121,8 @@ static int init_op_ok(const struct cf_op *op) {
   if (op->result != CF_NO_SLOT) return 0;
   switch (op->code) {
   case CF_OP_MASK: return kinds_are(op, "dsdd");
-  case CF_OP_PARK: return kinds_are(op, "");
+  case CF_OP_PARK:
+  case CF_OP_SIBLING: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");
   case CF_OP_EXEC: return kinds_are(op, "aaa");
   default: return 0;

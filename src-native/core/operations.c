@@ -6,6 +6,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -218,6 +219,26 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr) {
     if (result < 0) return result;
   }
   return 0;
+}
+
+/*
+ * SIBLING: the rest of the plan is for a child of the host's, which has this
+ * process's memory and channel. It is the first to be in a PID namespace that
+ * setns(2) has joined. The host hears of it, and this process ends.
+ */
+long cf_do_sibling(struct cf_context *context, uint32_t *nr) {
+  int pidfd = -1;
+  struct clone_args args = {0};
+  struct cf_message message = {CF_MSG_SIBLING, context->op->step, context->index, 0, 0, 0};
+
+  /* With CLONE_PARENT the exit signal is the parent's own. */
+  args.flags = CLONE_PARENT | CLONE_PIDFD;
+  args.pidfd = (uint64_t)(uintptr_t)&pidfd;
+  long pid = CALL(nr, clone3, 2, &args, sizeof args);
+  if (pid <= 0) return pid;
+  message.value = (uint32_t)pid;
+  cf_send(context->machine->channel, &message, sizeof message, &pidfd, 1, 0);
+  for (;;) cf_call1(__NR_exit_group, 0);
 }
 
 /* The strings of a vector as the NULL-terminated array that execve wants. */

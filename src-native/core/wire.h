@@ -45,7 +45,8 @@
   X(PARK, 5)     /* tell the host, end this plan, wait for the next */         \
   X(BOUNDING, 6) /* drop all but some capabilities from the bounding set */    \
   X(EXEC, 7)     /* execve the first of several paths that exists */           \
-  X(AWAY, 8)     /* maker: what follows may leave the network namespace */
+  X(AWAY, 8)     /* maker: what follows may leave the network namespace */     \
+  X(SIBLING, 9)  /* go on in a child of the host's, and end */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \
@@ -62,7 +63,8 @@
   X(OMITTED, 3)   /* init: an optional step failed and was left out */         \
   X(WAITING, 4)   /* init: at a waiting point */                               \
   X(MAKING, 5)    /* init: about to make a missing mount target */             \
-  X(CONTINUE, 7)  /* host: go on */
+  X(CONTINUE, 7)  /* host: go on */                                            \
+  X(SIBLING, 8)   /* init: this process goes on in my place; with its pidfd */
 
 /* cf_op.flags */
 #define CF_OP_OPTIONAL 1 /* on failure report it and leave the step out */
@@ -103,7 +105,7 @@ struct cf_message {
   uint32_t nr;    /* system call that failed, or 0 */
   int32_t error;  /* errno */
   uint32_t value; /* WAITING: number of the waiting point; FAILED, OMITTED: of the
-                     plan, counted from 0 */
+                     plan, counted from 0; SIBLING: pid */
 };
 
 #define X(name, value) CF_OP_##name = value,

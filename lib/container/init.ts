@@ -1,0 +1,279 @@
+import { constants } from 'node:os'
+import { CofferdamError, NativeEvent, native, nativeError } from '../base/index.js'
+import type { EncodedPlan, Operation, WaitingStep } from '../plan/index.js'
+import { failureError } from './failure.js'
+import { ContainerProcess, type Exit } from './process.js'
+import { listen, unlisten } from './registry.js'
+import { signalName } from './signals.js'
+import { closeStdio, openStdio, type ParsedStdio } from './stdio.js'
+
+/** What makes a process: the plans of both sides, encoded. */
+export interface Launch {
+  cloneFlags: number
+  /** What the host does before there is an init, if anything. */
+  host: EncodedPlan | null
+  /** What it may do in advance for the next one. */
+  ahead: EncodedPlan | null
+  setup: EncodedPlan
+}
+
+/** What an {@link Init} asks of whoever launches it. */
+export interface Owner {
+  /** What goes to a plan's placeholders. */
+  texts(plan: EncodedPlan): string[]
+  /** init waits at this step; it goes on when the promise resolves. */
+  waiting(step: WaitingStep, pid: number): Promise<void>
+  /** init is about to make a mount target. Throws to stop it. */
+  making(operation: Operation): void
+  /** An optional step failed and was left out. */
+  omitted(error: CofferdamError): void
+}
+
+/**
+ * Where an init stands: `creating` until it is parked, `starting` from when it
+ * has been sent what to run until that has been executed, `running` until it
+ * ends.
+ */
+export type InitStatus = 'creating' | 'parked' | 'starting' | 'running' | 'ended'
+
+/**
+ * One init, from its launch to the end of the program that it became. What goes
+ * wrong on the way is reported when the process has ended.
+ */
+export class Init {
+  status: InitStatus = 'creating'
+  /** Pid as the host sees it; none before it is known, nor after the end. */
+  pid: number | undefined
+  /** What went wrong first. */
+  error: Error | undefined
+  readonly #what: string
+  readonly #owner: Owner
+  #handle = 0
+  #setup: EncodedPlan | undefined
+  /** The half that it has been sent last. */
+  #plan: EncodedPlan | undefined
+  #settle: { resolve(): void; reject(error: Error): void } | undefined
+  #process: ContainerProcess | undefined
+  #resolveExited: ((exit: Exit) => void) | undefined
+  #ended: (() => void)[] = []
+
+  /** @param what Is what messages call it, as `container x`. */
+  constructor(what: string, owner: Owner) {
+    this.#what = what
+    this.#owner = owner
+  }
+
+  /**
+   * Starts it, in the namespaces of this process or, through the plan, of
+   * `target`, and has it carry out the setup half. Resolves when it is parked,
+   * rejects when it has ended without.
+   */
+  launch({ cloneFlags, ahead, host, setup }: Launch, target?: Init): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+      this.#setup = this.#plan = setup
+      try {
+        this.#handle = native().create(
+          cloneFlags,
+          ahead?.bytes ?? null,
+          host?.bytes ?? null,
+          setup.bytes,
+          this.#owner.texts(setup),
+          setup.patches,
+          target === undefined ? 0 : target.#handle,
+        )
+      } catch (error) {
+        throw nativeError(this.#what, error)
+      }
+      listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d, host))
+    })
+  }
+
+  /** Sends it what to run. Resolves when that has been executed. */
+  async start(plan: EncodedPlan, wanted: ParsedStdio): Promise<ContainerProcess> {
+    const stdio = openStdio(wanted)
+    try {
+      const pipes = native().start(
+        this.#handle,
+        plan.bytes,
+        this.#owner.texts(plan),
+        plan.patches,
+        ...(stdio.fds as [number, number, number]),
+      )
+      this.#plan = plan
+      this.status = 'starting'
+      const exited = new Promise<Exit>(resolve => {
+        this.#resolveExited = resolve
+      })
+      const signal = (number: number) => this.signal(number)
+      const process = new ContainerProcess(this.pid as number, exited, pipes, signal)
+      this.#process = process
+      return await new Promise<ContainerProcess>((resolve, reject) => {
+        this.#settle = {
+          resolve: () => resolve(process),
+          reject: error => {
+            process.abandon()
+            reject(error)
+          },
+        }
+      })
+    } catch (error) {
+      if (isGone(error)) throw await this.#whyItEnded()
+      throw nativeError('start', error)
+    } finally {
+      closeStdio(stdio)
+    }
+  }
+
+  /** @throws CofferdamError `ESRCH` when it has ended. */
+  signal(number: number): void {
+    if (this.status === 'ended')
+      throw new CofferdamError(`kill: ${this.#what} has ended`, {
+        code: 'ESRCH',
+        errno: constants.errno.ESRCH,
+        syscall: 'pidfd_send_signal',
+      })
+    try {
+      native().signal(this.#handle, number)
+    } catch (error) {
+      throw nativeError('kill', error)
+    }
+  }
+
+  /** Gives up what is under way: init ends, and then the operation fails with `error`. */
+  fail(error: Error): void {
+    this.error ??= error
+    this.kill()
+  }
+
+  /** SIGKILL, if there is a process to get it; otherwise it gets it when it is parked. */
+  kill(): void {
+    try {
+      native().signal(this.#handle, constants.signals.SIGKILL)
+    } catch (error) {
+      if ((error as { errno?: number }).errno !== constants.errno.ESRCH) throw error
+      if (this.status === 'creating') this.error ??= died(this.status, noExit)
+    }
+  }
+
+  /** Resolves when it has ended. */
+  async end(): Promise<void> {
+    if (this.status !== 'ended') await new Promise<void>(resolve => this.#ended.push(resolve))
+  }
+
+  #onEvent(
+    event: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+    host: EncodedPlan | null,
+  ): void {
+    switch (event) {
+      case NativeEvent.parked:
+        this.pid = a
+        if (this.error !== undefined) return this.kill()
+        this.status = 'parked'
+        return this.#succeed()
+      case NativeEvent.started:
+        this.status = 'running'
+        return this.#succeed()
+      case NativeEvent.failed:
+        this.error ??= this.#failure(a, b, c, d)
+        return
+      case NativeEvent.omitted:
+        return this.#owner.omitted(this.#failure(a, b, c, d))
+      case NativeEvent.waiting:
+        this.pid = c
+        void this.#atWaitingPoint(a)
+        return
+      case NativeEvent.making:
+        return this.#beforeMaking(a)
+      case NativeEvent.spawnFailed:
+        this.error ??= failureError({ operation: b, syscall: c, errno: d }, host)
+        return this.#onExit(noExit)
+      case NativeEvent.exited:
+        return this.#onExit({ exitCode: a < 0 ? null : a, signal: b === 0 ? null : signalName(b) })
+    }
+  }
+
+  /** init may still be at the end of the setup half when it has been sent the other. */
+  #failure(half: number, operation: number, syscall: number, errno: number): CofferdamError {
+    const plan = (half === 0 ? this.#setup : this.#plan) ?? null
+    return failureError({ operation, syscall, errno }, plan)
+  }
+
+  #succeed(): void {
+    this.#settle?.resolve()
+    this.#settle = undefined
+  }
+
+  #onExit(exit: Exit): void {
+    unlisten(this.#handle)
+    const before = this.status
+    this.status = 'ended'
+    this.pid = undefined
+    const settle = this.#settle
+    this.#settle = undefined
+    this.#process?.ended()
+    this.#resolveExited?.(exit)
+    if (this.#ended.length > 0) for (const ended of this.#ended.splice(0)) ended()
+    settle?.reject(this.error ?? died(before, exit))
+  }
+
+  /** Lets init go on. If it has gone meanwhile, what it said last or its exit tells why. */
+  #proceed(): void {
+    try {
+      native().proceed(this.#handle, -1)
+    } catch (error) {
+      if (!isGone(error)) throw error
+    }
+  }
+
+  /** The error of an init that has gone by itself, once its end is known. */
+  async #whyItEnded(): Promise<Error> {
+    const before = this.status
+    await this.end()
+    return this.error ?? died(before, noExit)
+  }
+
+  /** Runs the host's function for a waiting point, and lets init go on. */
+  async #atWaitingPoint(point: number): Promise<void> {
+    const step = this.#plan?.points[point]
+    if (step === undefined) return this.kill() // init does not tell the truth
+    try {
+      await this.#owner.waiting(step, this.pid as number)
+      this.#proceed()
+    } catch (cause) {
+      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??
+        {}) as NodeJS.ErrnoException
+      this.fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
+    }
+  }
+
+  #beforeMaking(number: number): void {
+    const operation = this.#plan?.source(number)?.operation
+    if (operation === undefined) return this.kill()
+    try {
+      this.#owner.making(operation)
+      this.#proceed()
+    } catch (cause) {
+      const { code = 'EIO', message } = cause as NodeJS.ErrnoException
+      this.fail(new CofferdamError(`journal: ${message}`, { code, step: 'journal', cause }))
+    }
+  }
+}
+
+const noExit: Exit = { exitCode: null, signal: null }
+
+/** Whether the addon's error means that init is not there to be talked to. */
+function isGone(error: unknown): boolean {
+  const { nr, errno } = (error ?? {}) as { nr?: number; errno?: number }
+  const { EPIPE, ESRCH, ECONNRESET } = constants.errno
+  return nr !== undefined && [EPIPE, ESRCH, ECONNRESET].includes(errno as number)
+}
+
+function died(status: InitStatus, exit: Exit): CofferdamError {
+  const how = exit.signal ?? `exit code ${exit.exitCode}`
+  return new CofferdamError(`init ended while it was ${status}: ${how}`, { code: 'ERR_INIT_DIED' })
+}

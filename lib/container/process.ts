@@ -1,0 +1,133 @@
+import { native } from '../base/index.js'
+import { type SignalName, signalNumber } from './signals.js'
+import { InputStream, OutputStream } from './streams.js'
+
+/** How a process ended: one of the two is null. */
+export interface Exit {
+  /** 0 to 255, or null when a signal ended it. */
+  exitCode: number | null
+  /** As `'SIGKILL'`, or null when it exited by itself. */
+  signal: SignalName | null
+}
+
+/**
+ * A process in a container: its first one, or one that `exec()` has added. A
+ * stream is null where it is no pipe.
+ *
+ * Stream objects are made when they are first asked for, since they are what a
+ * start would mostly cost. A pipe that nobody has asked for fills up as any
+ * pipe does; what it holds when the process ends is kept.
+ */
+export class ContainerProcess {
+  /** Its pid as the host sees it. Another's, perhaps, once it has ended. */
+  readonly pid: number
+  /** Settles when it has ended. Never rejects. */
+  readonly exited: Promise<Exit>
+  /** Ends of the pipes that have no stream yet, or what was left in them. */
+  readonly #pipes: (number | Uint8Array)[]
+  readonly #signal: (number: number) => void
+  #stdin: InputStream | undefined
+  #stdout: OutputStream | undefined
+  #stderr: OutputStream | undefined
+
+  /** @internal */
+  constructor(
+    pid: number,
+    exited: Promise<Exit>,
+    pipes: [number, number, number],
+    signal: (number: number) => void,
+  ) {
+    this.pid = pid
+    this.exited = exited
+    this.#pipes = pipes
+    this.#signal = signal
+  }
+
+  /** What it reads. End it, or the process may wait for more for ever. */
+  get stdin(): InputStream | null {
+    const pipe = this.#take(0)
+    if (pipe !== NONE) this.#stdin = new InputStream(typeof pipe === 'number' ? pipe : null)
+    return this.#stdin ?? null
+  }
+
+  get stdout(): OutputStream | null {
+    const pipe = this.#take(1)
+    if (pipe !== NONE) this.#stdout = new OutputStream(pipe)
+    return this.#stdout ?? null
+  }
+
+  get stderr(): OutputStream | null {
+    const pipe = this.#take(2)
+    if (pipe !== NONE) this.#stderr = new OutputStream(pipe)
+    return this.#stderr ?? null
+  }
+
+  /**
+   * Sends it a signal. pidfd_send_signal(2)
+   *
+   * The first process of a PID namespace gets only signals that it has a
+   * handler for, and SIGKILL and SIGSTOP (pid_namespaces(7)).
+   *
+   * @throws CofferdamError `ESRCH` when it has ended, `ERR_INVALID_OPTION` for
+   * a signal that there is not.
+   */
+  async kill(signal: SignalName | number = 'SIGTERM'): Promise<void> {
+    this.#signal(signalNumber(signal))
+  }
+
+  /**
+   * @internal After its end: no descriptor is kept for what nobody may ever
+   * ask for. A pipe that another process still has open stays.
+   */
+  ended(): void {
+    for (let number = 0; number < 3; number++) {
+      const pipe = this.#pipes[number]
+      if (typeof pipe !== 'number' || pipe < 0) continue
+      if (number > 0) this.#pipes[number] = native().drain(pipe) ?? pipe
+      else this.#closePipe(0)
+    }
+  }
+
+  /**
+   * @internal Closes the pipes that nobody has asked for, and the streams that
+   * nobody reads; one that is being read ends by itself.
+   */
+  abandon(): void {
+    for (let number = 0; number < 3; number++) this.#closePipe(number)
+    this.#stdin?.destroy()
+    for (const stream of [this.#stdout, this.#stderr])
+      if (stream?.readableFlowing === null && stream.listenerCount('readable') === 0)
+        stream.destroy()
+  }
+
+  /** @internal Whether {@link abandon} would have anything to do. */
+  get holds(): boolean {
+    if (this.#pipes.some(pipe => typeof pipe === 'number' && pipe >= 0)) return true
+    return [this.#stdin, this.#stdout, this.#stderr].some(stream => stream?.closed === false)
+  }
+
+  #closePipe(number: number): void {
+    const pipe = this.#pipes[number]
+    if (typeof pipe !== 'number' || pipe < 0) return
+    native().close(pipe)
+    this.#pipes[number] = new Uint8Array()
+  }
+
+  /** The pipe, the first time. */
+  #take(number: 0 | 1 | 2): number | Uint8Array {
+    const pipe = this.#pipes[number] as number | Uint8Array
+    this.#pipes[number] = NONE
+    if (typeof pipe === 'number' && pipe >= 0) native().take(pipe)
+    return pipe
+  }
+}
+
+/** No pipe, or one that a stream object has. */
+const NONE = -1
+
+/** A process all of whose standard streams are pipes, as they are by default. */
+export type PipedProcess = ContainerProcess & {
+  readonly stdin: InputStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+}
