@@ -12,6 +12,7 @@ export const NativeEvent = {
   started: 6,
   exited: 7,
   spawnFailed: 8,
+  terminal: 9,
 } as const
 
 /** A stream that start() is to make a pipe for. */
@@ -62,6 +63,14 @@ export interface Native {
    * Otherwise null.
    */
   drain(fd: number): Uint8Array | null
+  /** The number of a terminal by its master side, which is the addon's from now on. */
+  openTerminal(fd: number): number
+  /** What was written to it; null when there is nothing yet, undefined at the end. */
+  readTerminal(terminal: number): Buffer | null | undefined
+  /** How many bytes it has taken; -1 when nobody reads any more. */
+  writeTerminal(terminal: number, bytes: Uint8Array): number
+  resizeTerminal(terminal: number, rows: number, columns: number): void
+  closeTerminal(terminal: number): void
   /** Closes a descriptor that the addon gave. */
   close(fd: number): void
   /** Takes a name for a container; false when another one of this process has it. */

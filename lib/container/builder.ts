@@ -177,7 +177,7 @@ export class Container {
 
   /** What `start()` runs when it is not told, and the defaults of its options. */
   process(process: { argv: readonly string[] } & ProcessOptions): this {
-    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask'])
+    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask', 'terminal'])
     specify(this.#configuration, process.argv, process)
     this.#change().process = structuredClone(process)
     return this

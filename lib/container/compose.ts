@@ -116,9 +116,14 @@ export function composeProcess(
   { specification, pipes }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
-  const steps: Step[] = [proc.streamsStep(streamSlots)]
-  if (specification.uid !== 0 && pipes.length > 0)
-    steps.push(proc.streamOwnerStep(pipes, specification.uid, specification.gid))
+  const { uid, gid, terminal } = specification
+  const steps: Step[] = []
+  if (terminal === undefined) {
+    steps.push(proc.streamsStep(streamSlots))
+    if (uid !== 0 && pipes.length > 0) steps.push(proc.streamOwnerStep(pipes, uid, gid))
+  } else {
+    steps.push(...proc.terminalSteps(terminal, uid))
+  }
   steps.push(proc.userStep(specification, keepCapabilities()))
   steps.push(capabilitySets(sets))
   if (configuration.noNewPrivileges) steps.push(proc.noNewPrivilegesStep())

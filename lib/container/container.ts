@@ -1,4 +1,4 @@
-import { CofferdamError, native, onlyKeys } from '../base/index.js'
+import { CofferdamError, conflict, native, onlyKeys } from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, HostContext, Operation, WaitingStep } from '../plan/index.js'
 import { type ProcessOptions, processKey } from '../process/index.js'
@@ -15,7 +15,7 @@ import {
 } from './prepare.js'
 import type { ContainerProcess, PipedProcess } from './process.js'
 import { type SignalName, signalNumber } from './signals.js'
-import { parseStdio, type Stdio } from './stdio.js'
+import { type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
 
 /** What {@link Box.start} and {@link Box.exec} take besides the program and its arguments. */
@@ -63,8 +63,8 @@ export class Box implements AsyncDisposable {
     this.#journal = new Journal(id)
     this.#init = new Init(`container ${id}`, {
       texts: plan => this.#texts(plan),
-      waiting: (step, pid) => {
-        this.#hostStep = this.#runHostStep(step, pid)
+      waiting: (step, pid, descriptor) => {
+        this.#hostStep = this.#runHostStep(step, pid, descriptor)
         return this.#hostStep
       },
       making: operation => this.#beforeMaking(operation),
@@ -143,8 +143,7 @@ export class Box implements AsyncDisposable {
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('start', options, startOptions)
     if (this.status !== 'created') throw this.#diedParked() ?? this.#wrongState('start')
-    const wanted = parseStdio(options.stdio)
-    const plan = this.#prepareStart(argv, options, wanted.pipes)
+    const [plan, wanted] = this.#prepareStart(argv, options)
     this.#main = await this.#init.start(plan, wanted)
     return this.#main
   }
@@ -167,11 +166,10 @@ export class Box implements AsyncDisposable {
   async exec(argv: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('exec', options, startOptions)
     if (this.status !== 'running') throw this.#wrongState('exec')
-    const wanted = parseStdio(options.stdio)
-    const plan = this.#prepareStart(argv, options, wanted.pipes)
+    const [plan, wanted] = this.#prepareStart(argv, options)
     const init = new Init(`a process of container ${this.id}`, {
       texts: encoded => this.#texts(encoded),
-      waiting: (step, pid) => this.#runHostStep(step, pid),
+      waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
       making: () => undefined,
       omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
     })
@@ -244,19 +242,21 @@ export class Box implements AsyncDisposable {
 
   #prepareStart(
     argv: readonly string[] | undefined,
-    { stdio: _, ...options }: StartOptions,
-    pipes: readonly number[],
-  ): EncodedPlan {
+    { stdio, ...options }: StartOptions,
+  ): [EncodedPlan, ParsedStdio] {
+    const onTerminal = options.terminal ?? this.#configuration.process?.terminal
+    if (onTerminal && stdio !== undefined)
+      throw conflict('stdio', 'the standard streams are the terminal')
+    const wanted = parseStdio(onTerminal ? 'ignore' : stdio)
+    const { pipes } = wanted
     const key = processKey(argv, options)
-    return prepareProcess(
+    const plan = prepareProcess(
       this.#configuration,
       this.#prepared,
       key && `${pipes.join()}\0${key}`,
-      () => ({
-        specification: specify(this.#configuration, argv, options),
-        pipes,
-      }),
+      () => ({ specification: specify(this.#configuration, argv, options), pipes }),
     )
+    return [plan, wanted]
   }
 
   /** The error of an init that failed while it was parked. */
@@ -272,10 +272,11 @@ export class Box implements AsyncDisposable {
   }
 
   /** Runs the host's function of a waiting point. */
-  async #runHostStep(step: WaitingStep, pid: number): Promise<void> {
+  async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<void> {
     const context: HostContext = {
       id: this.id,
       pid,
+      descriptor,
       namespace: (kind: NamespaceKind) => pathOf(kind, pid),
     }
     const { undo } = step
@@ -296,7 +297,7 @@ export class Box implements AsyncDisposable {
   }
 }
 
-const startOptions = ['stdio', 'env', 'cwd', 'user', 'umask'] as const
+const startOptions = ['stdio', 'env', 'cwd', 'user', 'umask', 'terminal'] as const
 
 /** What an AbortSignal says, which may be anything. */
 function asError(reason: unknown): Error {

@@ -1,11 +1,13 @@
 import { constants } from 'node:os'
 import { CofferdamError, NativeEvent, native, nativeError } from '../base/index.js'
 import type { EncodedPlan, Operation, WaitingStep } from '../plan/index.js'
+import { terminalHandover } from '../process/index.js'
 import { failureError } from './failure.js'
 import { ContainerProcess, type Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
 import { signalName } from './signals.js'
 import { closeStdio, openStdio, type ParsedStdio } from './stdio.js'
+import { Terminal } from './terminal.js'
 
 /** What makes a process: the plans of both sides, encoded. */
 export interface Launch {
@@ -22,7 +24,7 @@ export interface Owner {
   /** What goes to a plan's placeholders. */
   texts(plan: EncodedPlan): string[]
   /** init waits at this step; it goes on when the promise resolves. */
-  waiting(step: WaitingStep, pid: number): Promise<void>
+  waiting(step: WaitingStep, pid: number, descriptor: number): Promise<void>
   /** init is about to make a mount target. Throws to stop it. */
   making(operation: Operation): void
   /** An optional step failed and was left out. */
@@ -185,7 +187,7 @@ export class Init {
         return this.#owner.omitted(this.#failure(a, b, c, d))
       case NativeEvent.waiting:
         this.pid = c
-        void this.#atWaitingPoint(a)
+        void this.#atWaitingPoint(a, b)
         return
       case NativeEvent.making:
         return this.#beforeMaking(a)
@@ -215,8 +217,9 @@ export class Init {
     this.pid = undefined
     const settle = this.#settle
     this.#settle = undefined
-    this.#process?.ended()
-    this.#resolveExited?.(exit)
+    const read = this.#process?.ended()
+    if (read === undefined) this.#resolveExited?.(exit)
+    else void read.then(() => this.#resolveExited?.(exit))
     if (this.#ended.length > 0) for (const ended of this.#ended.splice(0)) ended()
     settle?.reject(this.error ?? died(before, exit))
   }
@@ -238,11 +241,12 @@ export class Init {
   }
 
   /** Runs the host's function for a waiting point, and lets init go on. */
-  async #atWaitingPoint(point: number): Promise<void> {
+  async #atWaitingPoint(point: number, descriptor: number): Promise<void> {
     const step = this.#plan?.points[point]
     if (step === undefined) return this.kill() // init does not tell the truth
     try {
-      await this.#owner.waiting(step, this.pid as number)
+      if (step === terminalHandover) this.#process?.giveTerminal(new Terminal(descriptor))
+      else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
     } catch (cause) {
       const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??

@@ -1,6 +1,8 @@
+import { finished, type Readable } from 'node:stream'
 import { native } from '../base/index.js'
 import { type SignalName, signalNumber } from './signals.js'
 import { InputStream, OutputStream } from './streams.js'
+import type { Terminal } from './terminal.js'
 
 /** How a process ended: one of the two is null. */
 export interface Exit {
@@ -21,11 +23,16 @@ export interface Exit {
 export class ContainerProcess {
   /** Its pid as the host sees it. Another's, perhaps, once it has ended. */
   readonly pid: number
-  /** Settles when it has ended. Never rejects. */
+  /**
+   * Settles when it has ended, and what is being read of its output has been
+   * read; for the latter it waits no longer than a second, since another
+   * process may keep a pipe open. Never rejects.
+   */
   readonly exited: Promise<Exit>
   /** Ends of the pipes that have no stream yet, or what was left in them. */
   readonly #pipes: (number | Uint8Array)[]
   readonly #signal: (number: number) => void
+  #terminal: Terminal | undefined
   #stdin: InputStream | undefined
   #stdout: OutputStream | undefined
   #stderr: OutputStream | undefined
@@ -43,19 +50,31 @@ export class ContainerProcess {
     this.#signal = signal
   }
 
-  /** What it reads. End it, or the process may wait for more for ever. */
-  get stdin(): InputStream | null {
+  /** Its terminal, if it was started on one. */
+  get terminal(): Terminal | null {
+    return this.#terminal ?? null
+  }
+
+  /**
+   * What it reads: a pipe, or its terminal. End it, or the process may wait for
+   * more for ever.
+   */
+  get stdin(): InputStream | Terminal | null {
+    if (this.#terminal !== undefined) return this.#terminal
     const pipe = this.#take(0)
     if (pipe !== NONE) this.#stdin = new InputStream(typeof pipe === 'number' ? pipe : null)
     return this.#stdin ?? null
   }
 
-  get stdout(): OutputStream | null {
+  /** What it writes: a pipe, or its terminal. */
+  get stdout(): OutputStream | Terminal | null {
+    if (this.#terminal !== undefined) return this.#terminal
     const pipe = this.#take(1)
     if (pipe !== NONE) this.#stdout = new OutputStream(pipe)
     return this.#stdout ?? null
   }
 
+  /** What it writes as errors; null on a terminal, where `stdout` has all. */
   get stderr(): OutputStream | null {
     const pipe = this.#take(2)
     if (pipe !== NONE) this.#stderr = new OutputStream(pipe)
@@ -75,17 +94,29 @@ export class ContainerProcess {
     this.#signal(signalNumber(signal))
   }
 
+  /** @internal */
+  giveTerminal(terminal: Terminal): void {
+    this.#terminal = terminal
+  }
+
   /**
    * @internal After its end: no descriptor is kept for what nobody may ever
-   * ask for. A pipe that another process still has open stays.
+   * ask for. A pipe that another process still has open stays. What is being
+   * read is to be read to its end before `exited` resolves: the promise of
+   * that, if there is any to wait for.
    */
-  ended(): void {
+  ended(): Promise<void> | undefined {
     for (let number = 0; number < 3; number++) {
       const pipe = this.#pipes[number]
       if (typeof pipe !== 'number' || pipe < 0) continue
       if (number > 0) this.#pipes[number] = native().drain(pipe) ?? pipe
       else this.#closePipe(0)
     }
+    const read = [this.#stdout, this.#stderr, this.#terminal].filter(
+      stream =>
+        stream !== undefined && !stream.readableEnded && !stream.destroyed && isRead(stream),
+    ) as Readable[]
+    return read.length === 0 ? undefined : untilEnd(read)
   }
 
   /**
@@ -95,15 +126,16 @@ export class ContainerProcess {
   abandon(): void {
     for (let number = 0; number < 3; number++) this.#closePipe(number)
     this.#stdin?.destroy()
-    for (const stream of [this.#stdout, this.#stderr])
-      if (stream?.readableFlowing === null && stream.listenerCount('readable') === 0)
-        stream.destroy()
+    for (const stream of [this.#stdout, this.#stderr, this.#terminal])
+      if (stream !== undefined && !isRead(stream)) stream.destroy()
   }
 
   /** @internal Whether {@link abandon} would have anything to do. */
   get holds(): boolean {
     if (this.#pipes.some(pipe => typeof pipe === 'number' && pipe >= 0)) return true
-    return [this.#stdin, this.#stdout, this.#stderr].some(stream => stream?.closed === false)
+    return [this.#stdin, this.#stdout, this.#stderr, this.#terminal].some(
+      stream => stream?.closed === false,
+    )
   }
 
   #closePipe(number: number): void {
@@ -120,6 +152,29 @@ export class ContainerProcess {
     if (typeof pipe === 'number' && pipe >= 0) native().take(pipe)
     return pipe
   }
+}
+
+/** Whether somebody has begun to read it. */
+function isRead(stream: Readable): boolean {
+  return stream.readableFlowing !== null || stream.listenerCount('readable') > 0
+}
+
+const PATIENCE = 1000
+
+/** Until all have ended or been closed, or for a second. */
+function untilEnd(streams: readonly Readable[]): Promise<void> {
+  return new Promise(resolve => {
+    let open = streams.length
+    const done = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    const timer = setTimeout(done, PATIENCE)
+    for (const stream of streams)
+      finished(stream, { writable: false }, () => {
+        if (--open === 0) done()
+      })
+  })
 }
 
 /** No pipe, or one that a stream object has. */

@@ -12,29 +12,42 @@ export class OutputStream extends Socket {
   }
 
   /** The lines, as text in UTF-8, without their ends. */
-  async *lines(): AsyncGenerator<string, void, undefined> {
-    const decoder = new StringDecoder('utf8')
-    /** Pieces of the line that has not ended yet. */
-    let line: string[] = []
-    for await (const chunk of this) {
-      const [first, ...others] = decoder.write(chunk as Buffer).split('\n')
-      line.push(first as string)
-      for (const next of others) {
-        yield line.join('')
-        line = [next]
-      }
-    }
-    const rest = line.join('') + decoder.end()
-    if (rest !== '') yield rest
+  lines(): AsyncGenerator<string, void, undefined> {
+    return lines(this, '\n')
   }
 
   /** All of it, as text in UTF-8. */
-  async text(): Promise<string> {
-    const decoder = new StringDecoder('utf8')
-    const pieces: string[] = []
-    for await (const chunk of this) pieces.push(decoder.write(chunk as Buffer))
-    return pieces.join('') + decoder.end()
+  text(): Promise<string> {
+    return text(this)
   }
+}
+
+/** The lines of a stream of bytes in UTF-8, without their ends. */
+export async function* lines(
+  stream: AsyncIterable<Buffer>,
+  end: string | RegExp,
+): AsyncGenerator<string, void, undefined> {
+  const decoder = new StringDecoder('utf8')
+  /** Pieces of the line that has not ended yet. */
+  let line: string[] = []
+  for await (const chunk of stream) {
+    const [first, ...others] = decoder.write(chunk).split(end)
+    line.push(first as string)
+    for (const next of others) {
+      yield line.join('')
+      line = [next]
+    }
+  }
+  const rest = line.join('') + decoder.end()
+  if (rest !== '') yield rest
+}
+
+/** All of a stream of bytes in UTF-8. */
+export async function text(stream: AsyncIterable<Buffer>): Promise<string> {
+  const decoder = new StringDecoder('utf8')
+  const pieces: string[] = []
+  for await (const chunk of stream) pieces.push(decoder.write(chunk))
+  return pieces.join('') + decoder.end()
 }
 
 /** What a program in a container reads. */

@@ -65,7 +65,7 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
   for (let number = 0; number < steps.length; number++) {
     const step = steps[number] as Step
     if (step.side === 'waiting') {
-      operations.push(wait(points.length))
+      operations.push(wait(points.length, step.send === undefined ? {} : { send: step.send }))
       stepNumbers.push(number)
       points.push(step)
       continue

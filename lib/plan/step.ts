@@ -1,4 +1,4 @@
-import type { Operation } from './operation.js'
+import type { Operation, Slot } from './operation.js'
 
 /** The kinds of namespaces that Linux has; namespaces(7). */
 export type NamespaceKind = 'cgroup' | 'ipc' | 'mount' | 'network' | 'pid' | 'time' | 'user' | 'uts'
@@ -40,6 +40,8 @@ export interface HostContext {
   readonly id: string
   /** init's pid as the host sees it. */
   readonly pid: number
+  /** The descriptor that {@link WaitingStep.send} names, now the function's own; or -1. */
+  readonly descriptor: number
   /** Path of init's namespace, to open or to hand to setns(2). */
   namespace(kind: NamespaceKind): string
 }
@@ -51,6 +53,8 @@ export interface HostContext {
 export interface WaitingStep {
   side: 'waiting'
   name: string
+  /** A descriptor of init's that `run` is to get. */
+  send?: Slot
   run(context: HostContext): void | Promise<void>
   /**
    * Takes back what `run` did. It is noted before `run` is called, so it is

@@ -5,3 +5,4 @@
  */
 export * from './specification.js'
 export * from './steps.js'
+export * from './terminal.js'

@@ -1,5 +1,6 @@
 import { invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Placeholder } from '../plan/index.js'
+import { parseTerminal, type TerminalOption, type TerminalSize } from './terminal.js'
 
 /** Who a process runs as: a uid, `'uid:gid'` in digits, or each by itself. */
 export type User = number | string | { uid: number; gid?: number; groups?: readonly number[] }
@@ -17,6 +18,11 @@ export interface ProcessOptions {
   user?: User
   /** Permission bits that new files don't get, 0 to 0o777. Default: 0o022. */
   umask?: number
+  /**
+   * Its standard streams are a new terminal, which it is in control of; `TERM`
+   * is `xterm` then unless `env` says otherwise. Default: false.
+   */
+  terminal?: TerminalOption
 }
 
 /** {@link ProcessOptions} with nothing left open. */
@@ -28,6 +34,7 @@ export interface ProcessSpecification {
   gid: number
   groups: readonly number[]
   umask: number
+  terminal: TerminalSize | undefined
   /** What execve is tried on, one after the other. */
   paths: readonly string[]
 }
@@ -56,6 +63,7 @@ export function specifyProcess(
       throw invalidOption('argv', `${JSON.stringify(arg)} has a NUL character`)
 
   const { cwd = '/', umask = 0o022, user: wanted = 0, env: given = {} } = options
+  const terminal = parseTerminal(options.terminal)
   if (!textOption('cwd', cwd).startsWith('/'))
     throw invalidOption('cwd', `${JSON.stringify(cwd)} is no absolute path`)
   if (!Number.isInteger(umask) || umask < 0 || umask > 0o777)
@@ -63,7 +71,7 @@ export function specifyProcess(
   const user = parseUser(wanted)
   if (Object.prototype.toString.call(given) !== '[object Object]')
     throw invalidOption('env', 'must be an object, { NAME: value }')
-  const env = environment(given, user.uid)
+  const env = environment(given, user.uid, terminal !== undefined)
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   return {
     argv,
@@ -71,6 +79,7 @@ export function specifyProcess(
     cwd,
     ...user,
     umask,
+    terminal,
     paths: searchPaths(program, env.PATH ?? DEFAULT_PATH),
   }
 }
@@ -81,7 +90,7 @@ export function specifyProcess(
  * is compared: a NUL, which nothing valid has in it, divides the parts.
  */
 export function processKey(argv: unknown, options: ProcessOptions): string | undefined {
-  const { env, cwd, user, umask } = options
+  const { env, cwd, user, umask, terminal } = options
   let key = ''
   if (argv !== undefined) {
     if (!Array.isArray(argv)) return undefined
@@ -102,6 +111,7 @@ export function processKey(argv: unknown, options: ProcessOptions): string | und
       key += value === undefined ? `${name}\0` : `${name}=${value}\0`
     }
   }
+  if (terminal !== undefined && terminal !== false) return undefined
   for (const option of [cwd, user, umask]) {
     const kind = typeof option
     if (kind !== 'undefined' && kind !== 'string' && kind !== 'number') return undefined
@@ -115,10 +125,12 @@ export function processKey(argv: unknown, options: ProcessOptions): string | und
 function environment(
   given: Readonly<Record<string, string | undefined>>,
   uid: number,
+  onTerminal: boolean,
 ): Record<string, string> {
   const all: Record<string, string | undefined> = {
     PATH: DEFAULT_PATH,
     HOME: uid === 0 ? '/root' : '/',
+    ...(onTerminal ? { TERM: 'xterm' } : {}),
     ...given,
   }
   const env: Record<string, string> = {}

@@ -251,6 +251,51 @@ Napi::Value drain(const Napi::CallbackInfo& info) {
   return bytes;
 }
 
+// openTerminal(fd): its number; the descriptor is the addon's from now on
+Napi::Value open_terminal(const Napi::CallbackInfo& info) {
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+  return Napi::Number::New(info.Env(), environment(info.Env())->watch_terminal(fd));
+}
+
+int terminal_of(const Napi::CallbackInfo& info) {
+  return environment(info.Env())->terminal(info[0].As<Napi::Number>().Uint32Value());
+}
+
+// readTerminal(terminal): bytes, null when there are none yet, or none for ever
+// as undefined
+Napi::Value read_terminal(const Napi::CallbackInfo& info) {
+  char bytes[16384];
+  ssize_t size = read(terminal_of(info), bytes, sizeof bytes);
+  if (size > 0) return Napi::Buffer<char>::Copy(info.Env(), bytes, static_cast<size_t>(size));
+  // EIO: the last process that had the other side open has closed it. tty(4)
+  return size < 0 && (errno == EAGAIN || errno == EINTR) ? info.Env().Null()
+                                                         : info.Env().Undefined();
+}
+
+// writeTerminal(terminal, bytes): how many were taken, -1 when nobody reads any
+// more
+Napi::Value write_terminal(const Napi::CallbackInfo& info) {
+  auto bytes = info[1].As<Napi::Uint8Array>();
+  ssize_t size = write(terminal_of(info), bytes.Data(), bytes.ByteLength());
+  if (size < 0) size = errno == EAGAIN || errno == EINTR ? 0 : -1;
+  return Napi::Number::New(info.Env(), static_cast<double>(size));
+}
+
+// resizeTerminal(terminal, rows, columns): TIOCSWINSZ, ioctl_tty(2)
+void resize_terminal(const Napi::CallbackInfo& info) {
+  winsize size = {};
+  size.ws_row = static_cast<unsigned short>(info[1].As<Napi::Number>().Uint32Value());
+  size.ws_col = static_cast<unsigned short>(info[2].As<Napi::Number>().Uint32Value());
+  if (ioctl(terminal_of(info), TIOCSWINSZ, &size) != 0)
+    throw system_error(info.Env(), __NR_ioctl, errno);
+}
+
+// closeTerminal(terminal)
+void close_terminal(const Napi::CallbackInfo& info) {
+  environment(info.Env())->unwatch_terminal(info[0].As<Napi::Number>().Uint32Value());
+}
+
 // claim(id): false when a container of this process has that name
 Napi::Value claim(const Napi::CallbackInfo& info) {
   std::string id = info[0].As<Napi::String>().Utf8Value();
@@ -308,6 +353,11 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"take", Napi::Function::New(env, take)},
       {"close", Napi::Function::New(env, close_descriptor)},
       {"drain", Napi::Function::New(env, drain)},
+      {"openTerminal", Napi::Function::New(env, open_terminal)},
+      {"readTerminal", Napi::Function::New(env, read_terminal)},
+      {"writeTerminal", Napi::Function::New(env, write_terminal)},
+      {"resizeTerminal", Napi::Function::New(env, resize_terminal)},
+      {"closeTerminal", Napi::Function::New(env, close_terminal)},
       {"claim", Napi::Function::New(env, claim)},     {"unclaim", Napi::Function::New(env, unclaim)},
       {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
       {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},

@@ -22,13 +22,15 @@ namespace {
 
 // epoll_data of a container's pidfd is its address plus one; of its channel,
 // the address; of the eventfd, 0; of a process that another one has followed,
-// the descriptor times eight plus two.
+// the descriptor times eight plus two; of a terminal, its number times eight
+// plus four.
 constexpr uintptr_t kPidfdTag = 1;
 constexpr uintptr_t kFollowedTag = 2;
+constexpr uintptr_t kTerminalTag = 4;
 
-void watch(int epoll, int fd, uintptr_t data) {
+void watch(int epoll, int fd, uintptr_t data, uint32_t events = EPOLLIN) {
   epoll_event event = {};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.u64 = data;
   epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -130,7 +132,7 @@ Container* Environment::add() {
   auto container = std::make_unique<Container>();
   Container* result = container.get();
   result->id = next_id_++;
-  if (containers_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+  if (containers_.empty() && terminals_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
   containers_.emplace(result->id, std::move(container));
   return result;
 }
@@ -143,7 +145,7 @@ void Environment::remove(Container* container) {
   close_fds(container->held);
   ended_.push_back(std::move(entry->second));
   containers_.erase(entry);
-  if (containers_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  if (containers_.empty() && terminals_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
 }
 
 Container* Environment::find(uint32_t id) {
@@ -195,7 +197,8 @@ void Environment::dispatch() {
     for (int i = 0; i < count; i++) {
       uintptr_t data = events[i].data.u64;
       auto* container = reinterpret_cast<Container*>(data & ~kPidfdTag);
-      if (data & kFollowedTag) reap_followed(static_cast<int>(data >> 3));
+      if (data & kTerminalTag) emit(static_cast<uint32_t>(data >> 3), Event::kTerminal, 0, 0, 0, 0);
+      else if (data & kFollowedTag) reap_followed(static_cast<int>(data >> 3));
       else if (container == nullptr) report_spawn_failures();
       else if (container->exited) continue;  // ended earlier in this batch
       else if (data & kPidfdTag) read_exit(container);
@@ -306,15 +309,42 @@ void Environment::unwatch_and_close(int fd) {
   close(fd);
 }
 
+// Told of each change once (EPOLLET): whoever reads or writes does so until it
+// would block.
+uint32_t Environment::watch_terminal(int fd) {
+  uint32_t id = next_id_++;
+  if (containers_.empty() && terminals_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+  terminals_.emplace(id, fd);
+  watch(epoll_, fd, static_cast<uintptr_t>(id) << 3 | kTerminalTag, EPOLLIN | EPOLLOUT | EPOLLET);
+  return id;
+}
+
+void Environment::unwatch_terminal(uint32_t id) {
+  auto entry = terminals_.find(id);
+  if (entry == terminals_.end()) return;
+  unwatch_and_close(entry->second);
+  terminals_.erase(entry);
+  if (containers_.empty() && terminals_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+}
+
+int Environment::terminal(uint32_t id) const {
+  auto entry = terminals_.find(id);
+  return entry == terminals_.end() ? -1 : entry->second;
+}
+
 void Environment::emit(const Container* container, Event event, int64_t a, int64_t b, int64_t c,
                        int64_t d) {
+  emit(container->id, event, a, b, c, d);
+}
+
+void Environment::emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c, int64_t d) {
   if (listener_ == nullptr) return;
   napi_handle_scope scope;
   napi_open_handle_scope(env_, &scope);
   napi_value listener, global, argv[6];
   napi_get_reference_value(env_, listener_, &listener);
   napi_get_global(env_, &global);
-  napi_create_uint32(env_, container->id, &argv[0]);
+  napi_create_uint32(env_, id, &argv[0]);
   napi_create_uint32(env_, static_cast<uint32_t>(event), &argv[1]);
   const int64_t values[] = {a, b, c, d};
   for (int i = 0; i < 4; i++) napi_create_int64(env_, values[i], &argv[2 + i]);
@@ -351,6 +381,8 @@ void Environment::destroy_containers() {
     unwatch_and_close(pidfd);
   }
   followed_.clear();
+  for (auto& [id, fd] : terminals_) unwatch_and_close(fd);
+  terminals_.clear();
   for (int fd : loose_) close(fd);
   loose_.clear();
 }

@@ -27,6 +27,7 @@ enum class Event : uint32_t {
   kMaking = 5,       // a: operation
   kStarted = 6,      // a: pid
   kExited = 7,       // a: exit code or -1, b: signal or 0
+  kTerminal = 9,     // of a terminal's number: it can be read or written again
   kSpawnFailed = 8,  // as kFailed, a: 0; there is no process, and no kExited follows
 };
 
@@ -40,6 +41,11 @@ class Environment {
   Container* add();
   void remove(Container* container);
   Container* find(uint32_t id);
+
+  // A number under which the event loop hears of a terminal's master side.
+  uint32_t watch_terminal(int fd);
+  void unwatch_terminal(uint32_t id);
+  int terminal(uint32_t id) const;
 
   // The host's ends of pipes that no stream object owns yet: they go with the
   // environment.
@@ -63,6 +69,7 @@ class Environment {
   void report_spawn_failures();
   void emit(const Container* container, Event event, int64_t a = 0, int64_t b = 0, int64_t c = 0,
             int64_t d = 0);
+  void emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c, int64_t d);
   void close_channel(Container* container);
   void unwatch_and_close(int fd);
   void destroy_containers();
@@ -75,6 +82,7 @@ class Environment {
   int event_ = -1;  // eventfd: the spawner has a failure to report
   uint32_t next_id_ = 1;
   std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
+  std::unordered_map<uint32_t, int> terminals_;
   std::unordered_set<int> loose_;
   std::unordered_set<int> followed_;  // pidfds of processes that another has followed
   std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way

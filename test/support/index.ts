@@ -2,7 +2,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Box, bind, Container, overlay, type StartOptions } from 'cofferdam'
+import {
+  type Box,
+  bind,
+  Container,
+  type ContainerProcess,
+  overlay,
+  type StartOptions,
+} from 'cofferdam'
 import type { Test } from 'tap'
 
 /** For tests that make containers: what tap prints when they can't run. */
@@ -74,6 +81,32 @@ export async function shell(builder: Container, script: string, options: StartOp
   const { stdout, stderr, exitCode } = await run(builder, ['sh', '-c', script], options)
   if (exitCode !== 0) throw new Error(`exit code ${exitCode}: ${stderr}`)
   return stdout.trim()
+}
+
+/** A shell on a terminal, as somebody would use it who reads what it shows. */
+export interface TerminalShell {
+  process: ContainerProcess
+  /** Types a line; gives what was shown until `until` matches, or throws after five seconds. */
+  type(line: string, until: RegExp): Promise<string>
+  /** Presses keys. */
+  press(keys: string, until: RegExp): Promise<string>
+}
+
+export function terminalShell(process: ContainerProcess): TerminalShell {
+  let shown = ''
+  process.terminal?.on('data', (bytes: Buffer) => {
+    shown += bytes
+  })
+  const press = async (keys: string, pattern: RegExp) => {
+    shown = ''
+    process.terminal?.write(keys)
+    // What is typed is shown too, so it takes another look for what comes of it.
+    if (!(await until(() => pattern.test(shown))))
+      throw new Error(`not shown: ${pattern}: ${shown}`)
+    await sleep(30)
+    return shown
+  }
+  return { process, press, type: (line, pattern) => press(`${line}\n`, pattern) }
 }
 
 function children(): number[] {
