@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { CofferdamError, type ErrorDetails, type Size } from './base/index.js'
+export { CofferdamError, type Duration, type ErrorDetails, type Size } from './base/index.js'
 export * as capabilities from './capabilities/index.js'
 export * as cgroups from './cgroups/index.js'
 export * from './container/index.js'

@@ -1,5 +1,25 @@
 import { invalidOption } from './errors.js'
 
+const durations: Record<string, number> = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/** A duration: milliseconds, or text such as `'10s'`, `'500ms'`, `'1.5m'`. */
+export type Duration = number | string
+
+/**
+ * Milliseconds of a {@link Duration}.
+ *
+ * @throws CofferdamError `ERR_INVALID_OPTION` naming `option`, when it is
+ * negative, above 2^31 (24 days), or of an unknown unit.
+ */
+export function parseDuration(option: string, duration: Duration): number {
+  const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?) ?([a-z]*)$/.exec(duration) : null
+  const factor = match === null ? undefined : durations[match[2] ?? '']
+  const time = match === null || factor === undefined ? duration : Number(match[1]) * factor
+  if (typeof time !== 'number' || !(time >= 0 && time < 2 ** 31))
+    throw invalidOption(option, `${show(duration)} is no duration; milliseconds or '10s' are`)
+  return time
+}
+
 const factors: Record<string, number> = {
   '': 1,
   B: 1,
@@ -31,9 +51,10 @@ export function parseSize(option: string, size: Size, least = 0): number {
     if (match !== null && factor !== undefined) bytes = Math.floor(Number(match[1]) * factor)
   }
   if (!Number.isSafeInteger(bytes) || bytes < least)
-    throw invalidOption(
-      option,
-      `${typeof size === 'string' ? JSON.stringify(size) : String(size)} is no size; bytes or '64MiB' are`,
-    )
+    throw invalidOption(option, `${show(size)} is no size; bytes or '64MiB' are`)
   return bytes
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

@@ -1,8 +1,18 @@
-import { CofferdamError, conflict, native, onlyKeys } from '../base/index.js'
+import {
+  CofferdamError,
+  conflict,
+  type Duration,
+  flagOption,
+  native,
+  onlyKeys,
+  parseDuration,
+} from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, HostContext, Operation, WaitingStep } from '../plan/index.js'
 import { type ProcessOptions, processKey } from '../process/index.js'
+import { isolates } from './compose.js'
 import type { Configuration } from './configuration.js'
+import { signalOthers } from './errand.js'
 import { Init } from './init.js'
 import { Journal } from './journal.js'
 import {
@@ -13,7 +23,8 @@ import {
   prepareProcess,
   specify,
 } from './prepare.js'
-import type { ContainerProcess, PipedProcess } from './process.js'
+import type { ContainerProcess, Exit, PipedProcess } from './process.js'
+import { descendants, type ProcessInfo, processesOfNamespace } from './processes.js'
 import { type SignalName, signalNumber } from './signals.js'
 import { type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
@@ -184,13 +195,67 @@ export class Box implements AsyncDisposable {
 
   /**
    * Sends a signal to the first process; see {@link ContainerProcess.kill}. One
-   * that is parked gets none but SIGKILL.
+   * that is parked gets none but SIGKILL. With `all`, to every process of the
+   * container, the first one last.
    *
    * @throws CofferdamError `ESRCH` when it has ended, `ERR_INVALID_OPTION` for
-   * a signal that there is not.
+   * a signal that there is not, `ERR_UNSUPPORTED` for all of a container that
+   * has no PID namespace, and so nothing to know its processes by.
    */
-  async kill(signal: SignalName | number = 'SIGTERM'): Promise<void> {
-    this.#init.signal(signalNumber(signal))
+  async kill(
+    signal: SignalName | number = 'SIGTERM',
+    options: { all?: boolean } = {},
+  ): Promise<void> {
+    onlyKeys('kill', options, ['all'])
+    const number = signalNumber(signal)
+    if (flagOption('kill.all', options.all, false)) {
+      if (!isolates(this.#configuration, 'pid'))
+        throw new CofferdamError('kill.all: the container has no PID namespace of its own', {
+          code: 'ERR_UNSUPPORTED',
+          option: 'kill.all',
+          hint: "isolate('pid'), or signal each process that exec() gave",
+        })
+      if (this.status === 'running') await signalOthers(this.#init, number)
+    }
+    this.#init.signal(number)
+  }
+
+  /**
+   * Asks the first process to end, and after a time ends it, with SIGKILL. Gives
+   * how it has ended. Equivalent to: `docker stop`
+   *
+   * @param options `signal` to ask with, default: `'SIGTERM'`; `timeout` until
+   * the end, default: 10 s.
+   */
+  async stop(options: { signal?: SignalName | number; timeout?: Duration } = {}): Promise<Exit> {
+    onlyKeys('stop', options, ['signal', 'timeout'])
+    const number = signalNumber(options.signal ?? 'SIGTERM')
+    const timeout = parseDuration('stop.timeout', options.timeout ?? '10s')
+    if (this.status === 'running') {
+      const timer = setTimeout(() => this.#init.kill(), timeout)
+      try {
+        this.#init.signal(number)
+        await this.#init.end()
+      } finally {
+        clearTimeout(timer)
+      }
+    } else if (this.#init.status !== 'ended') {
+      this.#init.kill()
+      await this.#init.end()
+    }
+    return (await this.#main?.exited) ?? { exitCode: null, signal: 'SIGKILL' }
+  }
+
+  /**
+   * The processes of the container, with their pids inside and outside. Reads
+   * `/proc`. Without a PID namespace: those that `start()` and `exec()` gave,
+   * and their descendants. Equivalent to: `docker top`
+   */
+  async processes(): Promise<ProcessInfo[]> {
+    const inits = [this.#init, ...this.#others]
+    const pids = inits.flatMap(init => init.pid ?? [])
+    if (!isolates(this.#configuration, 'pid')) return descendants(pids)
+    return this.pid === undefined ? [] : processesOfNamespace(this.pid)
   }
 
   /**

@@ -51,6 +51,7 @@ export class Init {
   readonly #what: string
   readonly #owner: Owner
   #handle = 0
+  #runs = false
   #setup: EncodedPlan | undefined
   /** The half that it has been sent last. */
   #plan: EncodedPlan | undefined
@@ -89,6 +90,12 @@ export class Init {
       }
       listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d, host))
     })
+  }
+
+  /** The same for a plan that does not park: resolves when all of it is done. */
+  run(launch: Launch, target?: Init): Promise<void> {
+    this.#runs = true
+    return this.launch(launch, target)
   }
 
   /** Sends it what to run. Resolves when that has been executed. */
@@ -221,7 +228,8 @@ export class Init {
     if (read === undefined) this.#resolveExited?.(exit)
     else void read.then(() => this.#resolveExited?.(exit))
     if (this.#ended.length > 0) for (const ended of this.#ended.splice(0)) ended()
-    settle?.reject(this.error ?? died(before, exit))
+    if (this.#runs && this.error === undefined && exit.exitCode === 0) settle?.resolve()
+    else settle?.reject(this.error ?? died(before, exit))
   }
 
   /** Lets init go on. If it has gone meanwhile, what it said last or its exit tells why. */

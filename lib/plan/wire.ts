@@ -92,6 +92,7 @@ export type SyscallName =
   | 'getpid'
   | 'ioctl'
   | 'keyctl'
+  | 'kill'
   | 'linkat'
   | 'lseek'
   | 'memfd_create'

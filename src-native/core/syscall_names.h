@@ -63,6 +63,7 @@
   X(getpid)                                                                    \
   X(ioctl)                                                                     \
   X(keyctl)                                                                    \
+  X(kill)                                                                      \
   X(linkat)                                                                    \
   X(lseek)                                                                     \
   X(memfd_create)                                                              \

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseSize } from '#lib/base/index.js'
+import { parseDuration, parseSize } from '#lib/base/index.js'
 
 t.test('sizes', async t => {
   for (const [text, bytes] of [
@@ -48,4 +48,32 @@ t.test('any text is a size or a typed error', async () => {
       }
     }),
   )
+})
+
+t.test('durations', async t => {
+  for (const [text, time] of [
+    [250, 250],
+    ['250', 250],
+    ['250ms', 250],
+    ['10s', 10_000],
+    ['1.5 m', 90_000],
+    ['2h', 7_200_000],
+    [0, 0],
+  ] as const)
+    t.equal(parseDuration('x', text), time, `${text}`)
+  for (const wrong of [
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    2 ** 31,
+    '',
+    '10 days',
+    's',
+    '-1s',
+    null,
+  ])
+    t.throws(() => parseDuration('stop.timeout', wrong as string), {
+      code: 'ERR_INVALID_OPTION',
+      option: 'stop.timeout',
+    })
 })
