@@ -9,10 +9,10 @@ import {
 } from '../base/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, HostContext, Operation, WaitingStep } from '../plan/index.js'
-import { type ProcessOptions, processKey } from '../process/index.js'
+import { findUser, isNamed, type ProcessOptions, processKey } from '../process/index.js'
 import { isolates } from './compose.js'
 import type { Configuration } from './configuration.js'
-import { signalOthers } from './errand.js'
+import { readInside, signalOthers } from './errand.js'
 import { Init } from './init.js'
 import { Journal } from './journal.js'
 import {
@@ -153,8 +153,13 @@ export class Box implements AsyncDisposable {
   start(argv?: readonly string[], options?: StartOptions): Promise<ContainerProcess>
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('start', options, startOptions)
-    if (this.status !== 'created') throw this.#diedParked() ?? this.#wrongState('start')
-    const [plan, wanted] = this.#prepareStart(argv, options)
+    this.#mustBe('created', 'start')
+    let [plan, wanted] = this.#prepareStart(argv, options)
+    const resolved = await this.#lookUp(options)
+    if (resolved !== options) {
+      this.#mustBe('created', 'start') // still
+      ;[plan, wanted] = this.#prepareStart(argv, resolved)
+    }
     this.#main = await this.#init.start(plan, wanted)
     return this.#main
   }
@@ -176,8 +181,10 @@ export class Box implements AsyncDisposable {
   exec(argv: readonly string[], options?: StartOptions): Promise<ContainerProcess>
   async exec(argv: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('exec', options, startOptions)
-    if (this.status !== 'running') throw this.#wrongState('exec')
-    const [plan, wanted] = this.#prepareStart(argv, options)
+    this.#mustBe('running', 'exec')
+    let [plan, wanted] = this.#prepareStart(argv, options)
+    const resolved = await this.#lookUp(options)
+    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
     const init = new Init(`a process of container ${this.id}`, {
       texts: encoded => this.#texts(encoded),
       waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
@@ -324,13 +331,30 @@ export class Box implements AsyncDisposable {
     return [plan, wanted]
   }
 
-  /** The error of an init that failed while it was parked. */
-  #diedParked(): Error | undefined {
-    return this.status === 'stopped' && this.#main === undefined ? this.#init.error : undefined
+  /** The options with a user by name exchanged for the numbers that it has in the container. */
+  async #lookUp(options: StartOptions): Promise<StartOptions> {
+    const defaults = this.#configuration.process
+    const user = options.user ?? defaults?.user
+    if (!isNamed(user)) return options
+    const kinds = this.#isApart('mount') ? (['mount'] as const) : []
+    const files = await readInside(this.#init, kinds, ['/etc/passwd', '/etc/group'])
+    const { home, ...found } = findUser(user as string, ...(files as [string, string]))
+    const hasHome = [options.env, defaults?.env].some(env => env && Object.hasOwn(env, 'HOME'))
+    const env = home === undefined || hasHome ? {} : { env: { HOME: home, ...options.env } }
+    return { ...options, ...env, user: found }
   }
 
-  #wrongState(what: string): CofferdamError {
-    return new CofferdamError(`${what}: container ${this.id} is ${this.status}`, {
+  /** Whether it has a namespace of this kind that may not be this program's. */
+  #isApart(kind: NamespaceKind): boolean {
+    return isolates(this.#configuration, kind) || !!this.#configuration.isolation?.[kind]
+  }
+
+  #mustBe(status: Status, what: string): void {
+    if (this.status === status) return
+    // An init that failed while it was parked says more.
+    if (this.status === 'stopped' && this.#main === undefined && this.#init.error)
+      throw this.#init.error
+    throw new CofferdamError(`${what}: container ${this.id} is ${this.status}`, {
       code: 'ERR_STATE',
       cause: this.#init.error,
     })

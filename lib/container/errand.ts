@@ -1,5 +1,18 @@
-import { joinProcess, type NamespaceKind } from '../namespaces/index.js'
-import { call, encode, named, type Step, slot, step } from '../plan/index.js'
+import { constants, fstatSync, readSync } from 'node:fs'
+import { CofferdamError, native } from '../base/index.js'
+import { joinProcess, type NamespaceKind, pathOf } from '../namespaces/index.js'
+import {
+  AT_FDCWD,
+  call,
+  encode,
+  flags,
+  named,
+  O_CLOEXEC,
+  O_RDONLY,
+  type Step,
+  slot,
+  step,
+} from '../plan/index.js'
 import { detachStep } from '../process/index.js'
 import { Init } from './init.js'
 
@@ -16,14 +29,77 @@ async function errand(
   const container = slot('container')
   const init = new Init(what, {
     texts: () => [],
-    waiting: async () => undefined,
+    waiting: async (waiting, pid, descriptor) =>
+      waiting.run({ id: what, pid, descriptor, namespace: kind => pathOf(kind, pid) }),
     making: () => undefined,
     omitted: () => undefined,
   })
-  const setup = encode([detachStep(), joinProcess(container, kinds), ...steps], {
-    given: [container],
-  })
+  const join = kinds.length > 0 ? [joinProcess(container, kinds)] : []
+  const setup = encode([detachStep(), ...join, ...steps], { given: [container] })
   await init.run({ cloneFlags: 0, host: null, ahead: null, setup }, target)
+}
+
+const O_NONBLOCK = named('O_NONBLOCK', constants.O_NONBLOCK)
+const RESOLVE_NO_MAGICLINKS = named('RESOLVE_NO_MAGICLINKS', 0x02)
+const RESOLVE_IN_ROOT = named('RESOLVE_IN_ROOT', 0x10)
+const MOST = 1 << 20
+
+/**
+ * Reads files of a container's own root: what init opens there is looked at and
+ * read here. A file that is missing is empty.
+ *
+ * @throws CofferdamError `EFTYPE` for what is no regular file, `EFBIG` above 1 MiB.
+ */
+export async function readInside(
+  target: Init,
+  kinds: readonly NamespaceKind[],
+  paths: readonly string[],
+): Promise<string[]> {
+  const texts = paths.map(() => '')
+  const how = flags(O_RDONLY, O_NONBLOCK, O_CLOEXEC)
+  const resolve = flags(RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS)
+  const bytes = Buffer.alloc(24) // struct open_how
+  bytes.writeBigUInt64LE(BigInt(how.value), 0)
+  bytes.writeBigUInt64LE(BigInt(resolve.value), 16)
+  const openHow = { bytes, text: `{${how.text}, ${resolve.text}}` }
+  const steps = paths.flatMap((path, i): Step[] => {
+    const file = slot('file')
+    return [
+      step(
+        `open ${path}`,
+        call('openat2', [AT_FDCWD, path, openHow, bytes.length], {
+          result: file,
+          tolerate: ['ENOENT', 'ENOTDIR'],
+          skip: 1, // the waiting point
+        }),
+      ),
+      {
+        side: 'waiting',
+        name: `read ${path}`,
+        send: file,
+        run: ({ descriptor }) => {
+          try {
+            texts[i] = readRegular(path, descriptor)
+          } finally {
+            native().close(descriptor)
+          }
+        },
+      },
+    ]
+  })
+  await errand('look up', target, kinds, ...steps)
+  return texts
+}
+
+function readRegular(path: string, fd: number): string {
+  const stat = fstatSync(fd)
+  const refuse = (code: string, problem: string) =>
+    new CofferdamError(`${path} of the container ${problem}`, { code, path })
+  if (!stat.isFile()) throw refuse('EFTYPE', 'is no regular file')
+  const bytes = Buffer.alloc(MOST + 1)
+  const length = readSync(fd, bytes, 0, bytes.length, 0)
+  if (length > MOST) throw refuse('EFBIG', 'has more than 1 MiB')
+  return bytes.toString('utf8', 0, length)
 }
 
 /**

@@ -6,3 +6,4 @@
 export * from './specification.js'
 export * from './steps.js'
 export * from './terminal.js'
+export * from './users.js'

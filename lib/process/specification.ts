@@ -1,8 +1,12 @@
 import { invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Placeholder } from '../plan/index.js'
 import { parseTerminal, type TerminalOption, type TerminalSize } from './terminal.js'
+import { isNamed } from './users.js'
 
-/** Who a process runs as: a uid, `'uid:gid'` in digits, or each by itself. */
+/**
+ * Who a process runs as: a uid, `'uid:gid'`, or each by itself; or by name, as
+ * `'www-data'` or `'www-data:adm'`, which is looked up in the container.
+ */
 export type User = number | string | { uid: number; gid?: number; groups?: readonly number[] }
 
 /** What runs in a container, and as what. */
@@ -14,7 +18,11 @@ export interface ProcessOptions {
   env?: Readonly<Record<string, string | undefined>>
   /** Directory that it starts in. Default: `/`. */
   cwd?: string
-  /** User and groups, by number. Default: 0:0 without further groups. */
+  /**
+   * User and groups. By name it has the group, the further groups and the home
+   * directory that the container's `/etc/passwd` and `/etc/group` say. Default:
+   * 0:0 without further groups.
+   */
   user?: User
   /** Permission bits that new files don't get, 0 to 0o777. Default: 0o022. */
   umask?: number
@@ -33,6 +41,8 @@ export interface ProcessSpecification {
   uid: number
   gid: number
   groups: readonly number[]
+  /** A name that has not been looked up yet: the numbers don't count then. */
+  name?: string
   umask: number
   terminal: TerminalSize | undefined
   /** What execve is tried on, one after the other. */
@@ -160,7 +170,12 @@ function parseId(option: string, value: unknown): number {
   return id
 }
 
-function parseUser(user: User): { uid: number; gid: number; groups: number[] } {
+function parseUser(user: User): {
+  uid: number
+  gid: number
+  groups: number[]
+  name?: string
+} {
   if (typeof user === 'object' && user !== null) {
     onlyKeys('user', user, ['uid', 'gid', 'groups'])
     if (user.groups !== undefined && !Array.isArray(user.groups))
@@ -175,7 +190,7 @@ function parseUser(user: User): { uid: number; gid: number; groups: number[] } {
     }
   }
   if (typeof user !== 'string') return { uid: parseId('user', user), gid: 0, groups: [] }
-  const [uid, gid, ...rest] = user.split(':')
-  if (rest.length > 0) throw invalidOption('user', `${user} has more than one colon`)
+  if (isNamed(user)) return { uid: 0, gid: 0, groups: [], name: user }
+  const [uid, gid] = user.split(':')
   return { uid: parseId('user', uid), gid: parseId('user', gid ?? '0'), groups: [] }
 }

@@ -89,7 +89,10 @@ export function streamOwnerStep(fds: readonly number[], uid: number, gid: number
 
 /** Changes to the user and the groups. setgroups(2), setresgid(2), setresuid(2) */
 export function userStep(process: ProcessSpecification, keepCapabilities: Operation): InitStep {
-  const { uid, gid, groups } = process
+  const { groups, name } = process
+  const lookedUp = (what: string) => named(`<${what} of ${name}>`, 0)
+  const uid = name === undefined ? process.uid : lookedUp('uid')
+  const gid = name === undefined ? process.gid : lookedUp('gid')
   const bytes = Buffer.alloc(4 * groups.length)
   groups.forEach((group, i) => {
     bytes.writeUInt32LE(group, 4 * i)

@@ -67,11 +67,14 @@ const refused: [what: string, build: () => unknown, error: object][] = [
     () => new Container().process({ argv: ['x'], user: 2 ** 32 }),
     { option: 'user' },
   ],
-  [
-    'a user by name, so far',
-    () => new Container().process({ argv: ['x'], user: 'root' }),
-    { option: 'user' },
-  ],
+  ...['a b', 'a:b:c', ':a', 'a:', '../x', '-1', 'a\nb'].map(
+    user =>
+      [
+        `a user that is ${JSON.stringify(user)}`,
+        () => new Container().process({ argv: ['x'], user }),
+        { option: 'user' },
+      ] as [string, () => unknown, object],
+  ),
   [
     'a group that is negative',
     () => new Container().process({ argv: ['x'], user: { uid: 1, groups: [-1] } }),
