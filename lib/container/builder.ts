@@ -9,10 +9,18 @@ import {
 } from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
 import { checkMount, checkOverlay, type Mount, type OverlayRoot } from '../mounts/index.js'
-import { HOSTNAME_MAX, kinds, type NamespaceKind } from '../namespaces/index.js'
+import {
+  checkIdMappings,
+  HOSTNAME_MAX,
+  hostId,
+  type IdMappings,
+  kinds,
+  type NamespaceKind,
+} from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
 import { checkStep, copyCapabilities, joined, targets } from './check.js'
+import { idMappingsOf, isolates } from './compose.js'
 import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
 import { Box } from './container.js'
 import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
@@ -71,6 +79,7 @@ export class Container {
       id,
       rootfs: undefined,
       isolation: undefined,
+      idMappings: undefined,
       hostname: undefined,
       mounts: [],
       capabilities: undefined,
@@ -125,6 +134,25 @@ export class Container {
       }
     }
     this.#change().isolation = isolation
+    return this
+  }
+
+  /**
+   * Which users and groups a new user namespace has, and which they are outside;
+   * adds `'user'` to what is isolated. Root must be among them.
+   * user_namespaces(7). Equivalent to: `docker … --userns-remap`
+   *
+   * ```ts
+   * const ids = [{ containerId: 0, hostId: 100_000, size: 65_536 }]
+   * builder.idMappings({ uid: ids, gid: ids })
+   * ```
+   */
+  idMappings(mappings: IdMappings): this {
+    const checked = checkIdMappings('idMappings', mappings)
+    for (const side of ['uid', 'gid'] as const)
+      if (hostId(checked[side], 0) === undefined)
+        throw invalidOption(`idMappings.${side}`, 'has no root, id 0 of the container')
+    this.#change().idMappings = checked
     return this
   }
 
@@ -230,6 +258,7 @@ export class Container {
     if (this.#ready === undefined) {
       const { mounts, steps } = this.#configuration
       const configuration = { ...this.#configuration, mounts: [...mounts], steps: [...steps] }
+      if (isolates(configuration, 'user')) configuration.idMappings = idMappingsOf(configuration)
       this.#ready = { configuration, prepared: prepare(configuration) }
     }
     return this.#ready

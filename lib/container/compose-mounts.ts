@@ -1,4 +1,5 @@
 import * as mounts from '../mounts/index.js'
+import { hostId } from '../namespaces/index.js'
 import { type InitStep, type Step, slot } from '../plan/index.js'
 import type { Configuration } from './configuration.js'
 
@@ -31,11 +32,15 @@ const [defaultMasks, defaultReadonly] = hiding(
 )
 
 /** `/proc`, `/sys` and `/dev`; `journal` if the root is on disk. */
-function standardMounts(journal: boolean) {
+function standardMounts(journal: boolean, ttyGroup = true) {
   const place: mounts.Place = { root, journal }
   return {
     place,
-    steps: [mounts.procStep(place, proc_), mounts.sysStep(place, sys), mounts.devStep(place, dev)],
+    steps: [
+      mounts.procStep(place, proc_),
+      mounts.sysStep(place, sys),
+      mounts.devStep(place, dev, ttyGroup),
+    ],
   }
 }
 
@@ -77,8 +82,12 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   const { rootfs } = configuration
   const steps: Step[] = []
   // What lies in memory need not be taken back.
-  const { place, steps: standard } =
-    rootfs?.type === 'directory' || rootfs?.upper !== undefined ? onDisk : inMemory
+  const journal = rootfs?.type === 'directory' || rootfs?.upper !== undefined
+  const { place, steps: standard } = hasTtyGroup(configuration)
+    ? journal
+      ? onDisk
+      : inMemory
+    : standardMounts(journal, false)
   steps.push(propagation)
   steps.push(rootfs === undefined ? mounts.hostRootStep(root) : mounts.rootStep(rootfs, root))
   // While the host's proc is still in sight: the kernel allows a user
@@ -93,6 +102,11 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   // Last, since mount targets may have had to be made.
   if (rootfs?.readonly) steps.push(mounts.readonlyRootStep(root))
   return steps
+}
+
+/** Whether there is a group for terminals: not in every user namespace. */
+function hasTtyGroup({ idMappings }: Configuration): boolean {
+  return idMappings === undefined || hostId(idMappings.gid, mounts.TTY_GROUP) !== undefined
 }
 
 /** Whether the path lies below `outer`. */

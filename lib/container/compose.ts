@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os'
 import { CofferdamError, conflict, ignoredSignals, invalidOption } from '../base/index.js'
 import {
   boundingSet,
@@ -10,16 +11,29 @@ import {
 } from '../capabilities/index.js'
 import { lockStep } from '../mounts/index.js'
 import {
+  hostId,
   hostname,
+  type IdMappings,
   join,
   joinProcess,
   kinds,
   type NamespaceKind,
   newNetwork,
+  newUser,
+  subordinateIds,
   unshare,
 } from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
-import { type InitStep, type Plan, park, type Slot, type Step, slot, step } from '../plan/index.js'
+import {
+  type InitStep,
+  type Plan,
+  park,
+  type Slot,
+  type Step,
+  sibling,
+  slot,
+  step,
+} from '../plan/index.js'
 import * as proc from '../process/index.js'
 import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
@@ -52,33 +66,72 @@ export function compose(
   process: ProcessRequest,
 ): Plan {
   return {
-    clone: isolates(configuration, 'pid') ? ['pid'] : [],
+    clone: clonesPid(configuration) ? ['pid'] : [],
     setup: composeSetup(configuration, inspected),
     parked: composeParked(configuration),
     process: composeProcess(configuration, process),
   }
 }
 
+/** Whether clone3 makes the PID namespace: not when it is to belong to a new user namespace. */
+export function clonesPid(configuration: Configuration): boolean {
+  return isolates(configuration, 'pid') && !isolates(configuration, 'user')
+}
+
 /** The setup half. */
 export function composeSetup(configuration: Configuration, inspected: Inspected): Step[] {
   const steps: Step[] = []
+  const own = (kind: NamespaceKind) => isolates(configuration, kind)
 
   for (const directory of lockedDirectories(configuration)) steps.push(lockStep(directory))
-  if (isolates(configuration, 'network')) steps.push(networkInAdvance)
+  if (own('network') && !own('user')) steps.push(networkInAdvance)
   steps.push(detach)
 
   // Joined namespaces are found by the host's paths, so before a new mount
-  // namespace is entered, and the mount namespace itself last of all.
+  // namespace is entered, and the mount namespace itself last of all; and with
+  // the host's privileges, so before a new user namespace.
   for (const [kind, path] of joins(configuration)) steps.push(join(kind, path))
-  if (isolates(configuration, 'network')) steps.push(network)
-  const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(kind =>
-    isolates(configuration, kind),
-  )
-  if (created.length > 0) steps.push(unshare(created))
+  if (own('user')) {
+    // All others are to belong to the user namespace, so they come after it.
+    steps.push(...newUser(idMappingsOf(configuration)), ...unshareAll(configuration))
+  } else {
+    if (own('network')) steps.push(network)
+    const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(own)
+    if (created.length > 0) steps.push(unshare(created))
+  }
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
   return insert(steps, configuration, 'setup')
+}
+
+/** The namespaces that go with a new user namespace, the PID namespace among them. */
+function unshareAll(configuration: Configuration): InitStep[] {
+  const all = (['mount', 'uts', 'ipc', 'network', 'cgroup', 'pid'] as const).filter(kind =>
+    isolates(configuration, kind),
+  )
+  const steps: InitStep[] = []
+  if (all.length > 0) steps.push(unshare(all))
+  if (all.includes('pid')) steps.push(step('first process', sibling()))
+  // It ends with a change of user, and a child does not have it.
+  steps.push(proc.dieWithHostStep())
+  if (all.includes('network')) steps.push(step('loopback', ...loopbackUp()))
+  return steps
+}
+
+/** Which ids a new user namespace has. */
+export function idMappingsOf({ idMappings }: Configuration): IdMappings {
+  if (idMappings !== undefined) return idMappings
+  const { uid: id, username } = userInfo()
+  const uid = subordinateIds('/etc/subuid', username, id)
+  const gid = subordinateIds('/etc/subgid', username, id)
+  if (uid === undefined || gid === undefined)
+    throw new CofferdamError(`isolate.user: ${username} has no subordinate ids to map`, {
+      code: 'ERR_INVALID_OPTION',
+      option: 'isolate.user',
+      hint: `say which with idMappings(), or add ${username} to /etc/subuid and /etc/subgid`,
+    })
+  return { uid, gid }
 }
 
 /**
@@ -116,7 +169,15 @@ export function composeProcess(
   { specification, pipes }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
-  const { uid, gid, terminal } = specification
+  const { uid, gid, groups, terminal } = specification
+  const { idMappings } = configuration
+  if (idMappings !== undefined)
+    for (const [id, mapped] of [
+      [uid, idMappings.uid],
+      ...[gid, ...groups].map(group => [group, idMappings.gid] as const),
+    ] as const)
+      if (hostId(mapped, id) === undefined)
+        throw invalidOption('user', `there is no id ${id} in the container's user namespace`)
   const steps: Step[] = []
   if (terminal === undefined) {
     steps.push(proc.streamsStep(streamSlots))
@@ -133,7 +194,8 @@ export function composeProcess(
 
 /** Whether the container gets a namespace of this kind of its own. */
 export function isolates(configuration: Configuration, kind: NamespaceKind): boolean {
-  const { isolation } = configuration
+  const { isolation, idMappings } = configuration
+  if (kind === 'user' && idMappings !== undefined) return true
   return isolation === undefined ? defaultIsolation.includes(kind) : isolation[kind] === 'new'
 }
 
@@ -204,17 +266,21 @@ export const parkStep: InitStep = step('park', park())
 export function checkConfiguration(configuration: Configuration): void {
   const { isolation, rootfs } = configuration
   const own = (kind: NamespaceKind) => isolates(configuration, kind)
-  for (const kind of ['user', 'time'] as const)
-    if (isolation?.[kind] !== undefined)
-      throw new CofferdamError(`isolate: ${kind} namespaces are not supported yet`, {
-        code: 'ERR_UNSUPPORTED',
-        option: `isolate.${kind}`,
-      })
+  const unsupported = (option: string, what: string) =>
+    new CofferdamError(`isolate: ${what} is not supported yet`, { code: 'ERR_UNSUPPORTED', option })
+  if (isolation?.time !== undefined) throw unsupported('isolate.time', 'a time namespace')
+  if (typeof isolation?.user === 'object')
+    throw unsupported('isolate.user', 'joining a user namespace')
+  if (own('user')) idMappingsOf(configuration)
+  if (own('user') && process.getuid?.() !== 0)
+    throw unsupported('isolate.user', 'a user namespace of an ordinary user')
   if (typeof isolation?.pid === 'object')
-    throw new CofferdamError('isolate: joining a PID namespace is not supported yet', {
-      code: 'ERR_UNSUPPORTED',
-      option: 'isolate.pid',
-    })
+    throw unsupported('isolate.pid', 'joining a PID namespace')
+  if (own('user') && rootfs?.type === 'overlay' && rootfs.lower.includes('/'))
+    throw conflict(
+      'rootfs',
+      'the kernel allows no overlay of / in a user namespace; name a directory',
+    )
   if (rootfs !== undefined && !own('mount'))
     throw conflict('rootfs', "needs a mount namespace: isolate('mount')")
   if (configuration.mounts.length > 0 && !own('mount'))

@@ -1,6 +1,6 @@
 import type { Capability } from '../capabilities/index.js'
 import type { DirectoryRoot, Mount, OverlayRoot } from '../mounts/index.js'
-import type { NamespaceKind } from '../namespaces/index.js'
+import type { IdMappings, NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
 
@@ -33,6 +33,8 @@ export interface Configuration {
   id: string | undefined
   rootfs: OverlayRoot | DirectoryRoot | undefined
   isolation: Partial<Record<NamespaceKind, Isolation>> | undefined
+  /** Of a new user namespace. */
+  idMappings: IdMappings | undefined
   hostname: string | undefined
   mounts: Mount[]
   capabilities: readonly Capability[] | CapabilityOptions | undefined

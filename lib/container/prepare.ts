@@ -12,6 +12,7 @@ import {
 } from '../process/index.js'
 import {
   checkConfiguration,
+  clonesPid,
   compose,
   composeExec,
   composeParked,
@@ -57,7 +58,7 @@ export function prepare(configuration: Configuration): Prepared {
   const initSteps: Step[] = steps.filter(step => step.side !== 'host')
   const prepared: Prepared = {
     inspected,
-    cloneFlags: isolates(configuration, 'pid') ? Number(kinds.pid.flag.value) : 0,
+    cloneFlags: clonesPid(configuration) ? Number(kinds.pid.flag.value) : 0,
     host,
     ahead,
     setup: encode([...initSteps, parkStep, ...composeParked(configuration)], {

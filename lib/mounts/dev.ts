@@ -1,4 +1,5 @@
 import {
+  AT_FDCWD,
   call,
   type InitStep,
   mode,
@@ -9,7 +10,7 @@ import {
   step,
   target,
 } from '../plan/index.js'
-import { attach, attachAt, MOUNT_ATTR, newFileSystem } from './operations.js'
+import { attach, attachAt, cloneTree, MOUNT_ATTR, newFileSystem } from './operations.js'
 import type { Place } from './steps.js'
 
 // The devices that every container has, by the OCI's runtime specification
@@ -32,19 +33,45 @@ const links: readonly [name: string, to: string][] = [
   ['ptmx', 'pts/ptmx'],
 ]
 
+/** Group of terminals on most systems, whose members may write to others' with write(1). */
+export const TTY_GROUP = 5
+
 const S_IFCHR = 0o020000
+const S_IFREG = 0o100000
+
+/**
+ * Makes a device file or, where that is forbidden (in a user namespace), binds
+ * the host's over an empty file.
+ */
+function makeDevice(dev: Slot, name: string, major: number, minor: number): Operation[] {
+  const hosts = slot('device')
+  const otherwise = [
+    call('mknodat', [dev, name, named('S_IFREG|0666', S_IFREG | 0o666), 0]),
+    cloneTree(AT_FDCWD, `/dev/${name}`, hosts, false),
+    attachAt(hosts, dev, name),
+  ]
+  const number = named(`makedev(${major}, ${minor})`, (major << 8) | minor)
+  return [
+    call('mknodat', [dev, name, named('S_IFCHR|0666', S_IFCHR | 0o666), number], {
+      tolerate: ['EPERM'],
+      otherwise: otherwise.length,
+    }),
+    ...otherwise,
+  ]
+}
 
 /**
  * Mounts `/dev` and fills it as Docker does: the six default devices, links to
  * the standard streams, pseudo-terminals of its own (devpts(5)), `/dev/shm`,
  * and the message queues of init's IPC namespace (mq_overview(7)). It is left
- * in `dev`.
+ * in `dev`. Terminals are of group 5 unless there is none, with `ttyGroup` false.
  *
- * Device files are made with mknod(2): `EPERM` without CAP_MKNOD.
+ * Device files are made with mknod(2), or bound from the host's `/dev`.
  */
-export function devStep(place: Place, dev: Slot): InitStep {
+export function devStep(place: Place, dev: Slot, ttyGroup = true): InitStep {
   const at = slot('target')
   const { nosuid, nodev, noexec, strictatime } = MOUNT_ATTR
+  const tty: Record<string, string> = ttyGroup ? { gid: `${TTY_GROUP}` } : {}
 
   const sub = (
     path: string,
@@ -65,16 +92,9 @@ export function devStep(place: Place, dev: Slot): InitStep {
     ...newFileSystem('tmpfs', slot('fs'), dev, { mode: '755', size: '64k' }, nosuid, strictatime),
     target(place.root, '/dev', at, { journal: place.journal, strict: true }),
     attach(dev, at),
-    ...devices.map(([name, major, minor]) =>
-      call('mknodat', [
-        dev,
-        name,
-        named('S_IFCHR|0666', S_IFCHR | 0o666),
-        named(`makedev(${major}, ${minor})`, (major << 8) | minor),
-      ]),
-    ),
+    ...devices.flatMap(([name, major, minor]) => makeDevice(dev, name, major, minor)),
     ...links.map(([name, to]) => call('symlinkat', [to, dev, name])),
-    ...sub('pts', 'devpts', { ptmxmode: '0666', mode: '0620', gid: '5' }, nosuid, noexec),
+    ...sub('pts', 'devpts', { ptmxmode: '0666', mode: '0620', ...tty }, nosuid, noexec),
     ...sub('shm', 'tmpfs', { mode: '1777', size: '64m' }, nosuid, nodev, noexec),
     ...sub('mqueue', 'mqueue', {}, nosuid, nodev, noexec),
   )

@@ -6,4 +6,5 @@
 export type { NamespaceKind } from '../plan/index.js'
 export * from './kinds.js'
 export * from './steps.js'
+export * from './user.js'
 export * from './uts.js'

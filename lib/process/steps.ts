@@ -74,6 +74,11 @@ export function signalsStep(ignored: readonly number[]): InitStep {
   )
 }
 
+/** {@link detachStep}'s first part once more, where it has been lost. */
+export function dieWithHostStep(): InitStep {
+  return step('die with the host', dieWithHost(), call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]))
+}
+
 /** Connects standard input, output and error. dup3(2) */
 export function streamsStep(streams: readonly [Slot, Slot, Slot]): InitStep {
   return step('streams', ...streams.map((stream, fd) => call('dup3', [stream, fd, 0])))
@@ -81,10 +86,13 @@ export function streamsStep(streams: readonly [Slot, Slot, Slot]): InitStep {
 
 /**
  * Gives pipes to the user who is to use them, so that `/dev/stdout` can be
- * opened. fchown(2)
+ * opened. fchown(2). In a user namespace they are nobody's to give.
  */
 export function streamOwnerStep(fds: readonly number[], uid: number, gid: number): InitStep {
-  return step('stream owner', ...fds.map(fd => call('fchown', [fd, uid, gid])))
+  return step(
+    'stream owner',
+    ...fds.map(fd => call('fchown', [fd, uid, gid], { tolerate: ['EPERM'] })),
+  )
 }
 
 /** Changes to the user and the groups. setgroups(2), setresgid(2), setresuid(2) */

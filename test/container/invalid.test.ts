@@ -151,8 +151,8 @@ const notCreated: [what: string, build: (folder: string) => Container, error: ob
   ],
   [
     'what there is not yet',
-    () => overHost().isolate('mount', 'user'),
-    { code: 'ERR_UNSUPPORTED', option: 'isolate.user' },
+    () => overHost().isolate('mount', 'time'),
+    { code: 'ERR_UNSUPPORTED', option: 'isolate.time' },
   ],
 ]
 
