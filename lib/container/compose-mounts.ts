@@ -32,14 +32,14 @@ const [defaultMasks, defaultReadonly] = hiding(
 )
 
 /** `/proc`, `/sys` and `/dev`; `journal` if the root is on disk. */
-function standardMounts(journal: boolean, ttyGroup = true) {
+function standardMounts(journal: boolean, options: mounts.DevOptions = {}) {
   const place: mounts.Place = { root, journal }
   return {
     place,
     steps: [
       mounts.procStep(place, proc_),
       mounts.sysStep(place, sys),
-      mounts.devStep(place, dev, ttyGroup),
+      mounts.devStep(place, dev, options),
     ],
   }
 }
@@ -83,11 +83,7 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   const steps: Step[] = []
   // What lies in memory need not be taken back.
   const journal = rootfs?.type === 'directory' || rootfs?.upper !== undefined
-  const { place, steps: standard } = hasTtyGroup(configuration)
-    ? journal
-      ? onDisk
-      : inMemory
-    : standardMounts(journal, false)
+  const { place, steps: standard } = standardFor(configuration, journal)
   steps.push(propagation)
   steps.push(rootfs === undefined ? mounts.hostRootStep(root) : mounts.rootStep(rootfs, root))
   // While the host's proc is still in sight: the kernel allows a user
@@ -104,9 +100,11 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   return steps
 }
 
-/** Whether there is a group for terminals: not in every user namespace. */
-function hasTtyGroup({ idMappings }: Configuration): boolean {
-  return idMappings === undefined || hostId(idMappings.gid, mounts.TTY_GROUP) !== undefined
+/** The standard mounts; in a user namespace they are made another way. */
+function standardFor({ idMappings }: Configuration, journal: boolean) {
+  if (idMappings === undefined) return journal ? onDisk : inMemory
+  const ttyGroup = hostId(idMappings.gid, mounts.TTY_GROUP) !== undefined
+  return standardMounts(journal, { bound: true, ttyGroup })
 }
 
 /** Whether the path lies below `outer`. */

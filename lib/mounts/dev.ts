@@ -39,24 +39,31 @@ export const TTY_GROUP = 5
 const S_IFCHR = 0o020000
 const S_IFREG = 0o100000
 
-/**
- * Makes a device file or, where that is forbidden (in a user namespace), binds
- * the host's over an empty file.
- */
-function makeDevice(dev: Slot, name: string, major: number, minor: number): Operation[] {
+/** What differs where `/dev` is filled in a user namespace. */
+export interface DevOptions {
+  /** Device files can't be made, so the host's are bound over empty ones. Default: false. */
+  bound?: boolean
+  /** Terminals are of group 5. Default: true. */
+  ttyGroup?: boolean
+}
+
+/** Makes a device file, mknod(2), or binds the host's. */
+function makeDevice(
+  dev: Slot,
+  name: string,
+  major: number,
+  minor: number,
+  bound: boolean,
+): Operation[] {
+  if (!bound) {
+    const number = named(`makedev(${major}, ${minor})`, (major << 8) | minor)
+    return [call('mknodat', [dev, name, named('S_IFCHR|0666', S_IFCHR | 0o666), number])]
+  }
   const hosts = slot('device')
-  const otherwise = [
+  return [
     call('mknodat', [dev, name, named('S_IFREG|0666', S_IFREG | 0o666), 0]),
     cloneTree(AT_FDCWD, `/dev/${name}`, hosts, false),
     attachAt(hosts, dev, name),
-  ]
-  const number = named(`makedev(${major}, ${minor})`, (major << 8) | minor)
-  return [
-    call('mknodat', [dev, name, named('S_IFCHR|0666', S_IFCHR | 0o666), number], {
-      tolerate: ['EPERM'],
-      otherwise: otherwise.length,
-    }),
-    ...otherwise,
   ]
 }
 
@@ -64,12 +71,13 @@ function makeDevice(dev: Slot, name: string, major: number, minor: number): Oper
  * Mounts `/dev` and fills it as Docker does: the six default devices, links to
  * the standard streams, pseudo-terminals of its own (devpts(5)), `/dev/shm`,
  * and the message queues of init's IPC namespace (mq_overview(7)). It is left
- * in `dev`. Terminals are of group 5 unless there is none, with `ttyGroup` false.
+ * in `dev`.
  *
- * Device files are made with mknod(2), or bound from the host's `/dev`.
+ * Device files are made with mknod(2): `EPERM` without CAP_MKNOD.
  */
-export function devStep(place: Place, dev: Slot, ttyGroup = true): InitStep {
+export function devStep(place: Place, dev: Slot, options: DevOptions = {}): InitStep {
   const at = slot('target')
+  const { bound = false, ttyGroup = true } = options
   const { nosuid, nodev, noexec, strictatime } = MOUNT_ATTR
   const tty: Record<string, string> = ttyGroup ? { gid: `${TTY_GROUP}` } : {}
 
@@ -92,7 +100,7 @@ export function devStep(place: Place, dev: Slot, ttyGroup = true): InitStep {
     ...newFileSystem('tmpfs', slot('fs'), dev, { mode: '755', size: '64k' }, nosuid, strictatime),
     target(place.root, '/dev', at, { journal: place.journal, strict: true }),
     attach(dev, at),
-    ...devices.flatMap(([name, major, minor]) => makeDevice(dev, name, major, minor)),
+    ...devices.flatMap(([name, major, minor]) => makeDevice(dev, name, major, minor, bound)),
     ...links.map(([name, to]) => call('symlinkat', [to, dev, name])),
     ...sub('pts', 'devpts', { ptmxmode: '0666', mode: '0620', ...tty }, nosuid, noexec),
     ...sub('shm', 'tmpfs', { mode: '1777', size: '64m' }, nosuid, nodev, noexec),
