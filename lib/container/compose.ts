@@ -45,6 +45,7 @@ export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as co
 // is most of what a new configuration costs.
 const detach = proc.detachStep()
 const session = proc.sessionStep()
+const defaultBounding = boundingSet(resolveCapabilities({ capabilities: undefined }))
 let signals: InitStep | undefined
 const [networkInAdvance, network] = newNetwork(loopbackUp())
 const setHostname = hostname()
@@ -141,12 +142,11 @@ export function idMappingsOf({ idMappings }: Configuration): IdMappings {
  */
 export function composeParked(configuration: Configuration): InitStep[] {
   signals ??= proc.signalsStep(ignoredSignals())
-  return [
-    session,
-    // Needs CAP_SETPCAP, which the change of user may take away.
-    boundingSet(resolveCapabilities(configuration)),
-    signals,
-  ]
+  const { capabilities } = configuration
+  // Needs CAP_SETPCAP, which the change of user may take away.
+  const bounding =
+    capabilities === undefined ? defaultBounding : boundingSet(resolveCapabilities(configuration))
+  return [session, bounding, signals]
 }
 
 /** The setup half of a process that joins a container, of which this is a pidfd. */
@@ -209,7 +209,10 @@ function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {
 }
 
 /** The five sets of what `capabilities()` was told, or the default. */
-function resolveCapabilities({ capabilities }: Configuration, uid = 0): CapabilitySets {
+function resolveCapabilities(
+  { capabilities }: Pick<Configuration, 'capabilities'>,
+  uid = 0,
+): CapabilitySets {
   if (capabilities === undefined || Array.isArray(capabilities)) {
     const bounding = toBits('capabilities', (capabilities as []) ?? defaultCapabilities)
     // As in Docker: an ordinary user has none, and could get some from a
