@@ -5,6 +5,7 @@
       'src-native/core/check.c',
       'src-native/core/operations.c',
       'src-native/core/run.c',
+      'src-native/core/stay.c',
     ],
     # A handful of kilobytes that start in microseconds: no C library, no
     # loader, no relocations.

@@ -205,7 +205,7 @@ export class Container {
 
   /** What `start()` runs when it is not told, and the defaults of its options. */
   process(process: { argv: readonly string[] } & ProcessOptions): this {
-    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask', 'terminal'])
+    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask', 'terminal', 'init'])
     specify(this.#configuration, process.argv, process)
     this.#change().process = structuredClone(process)
     return this

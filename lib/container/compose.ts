@@ -188,7 +188,13 @@ export function composeProcess(
   steps.push(proc.userStep(specification, keepCapabilities()))
   steps.push(capabilitySets(sets))
   if (configuration.noNewPrivileges) steps.push(proc.noNewPrivilegesStep())
-  steps.push(proc.readyStep(specification), proc.execStep(specification))
+  steps.push(proc.readyStep(specification))
+  if (specification.init) {
+    if (!isolates(configuration, 'pid'))
+      throw conflict('init', "needs a PID namespace: isolate('pid')")
+    steps.push(proc.initStep())
+  }
+  steps.push(proc.execStep(specification))
   return insert(steps, configuration, 'process')
 }
 

@@ -180,11 +180,12 @@ export class Box implements AsyncDisposable {
   exec(argv: readonly string[], options?: StartOptions & { stdio?: 'pipe' }): Promise<PipedProcess>
   exec(argv: readonly string[], options?: StartOptions): Promise<ContainerProcess>
   async exec(argv: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
-    onlyKeys('exec', options, startOptions)
+    onlyKeys('exec', options, execOptions)
     this.#mustBe('running', 'exec')
-    let [plan, wanted] = this.#prepareStart(argv, options)
-    const resolved = await this.#lookUp(options)
-    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
+    const alone = { ...options, init: false }
+    let [plan, wanted] = this.#prepareStart(argv, alone)
+    const resolved = await this.#lookUp(alone)
+    if (resolved !== alone) [plan, wanted] = this.#prepareStart(argv, resolved)
     const init = new Init(`a process of container ${this.id}`, {
       texts: encoded => this.#texts(encoded),
       waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
@@ -386,7 +387,8 @@ export class Box implements AsyncDisposable {
   }
 }
 
-const startOptions = ['stdio', 'env', 'cwd', 'user', 'umask', 'terminal'] as const
+const execOptions = ['stdio', 'env', 'cwd', 'user', 'umask', 'terminal'] as const
+const startOptions = [...execOptions, 'init'] as const
 
 /** What an AbortSignal says, which may be anything. */
 function asError(reason: unknown): Error {

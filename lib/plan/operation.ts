@@ -179,6 +179,15 @@ export function sibling(): Operation {
   return { code: opcodes.SIBLING, args: [] }
 }
 
+/**
+ * What follows is done by a child; this process stays as its init, hands on
+ * signals, waits for orphans, and ends with the child's exit code, or 128 and
+ * the number of the signal that ended it.
+ */
+export function child(): Operation {
+  return { code: opcodes.CHILD, args: [] }
+}
+
 /** Ends the setup half: init waits for the process half. */
 export function park(): Operation {
   return { code: opcodes.PARK, args: [] }

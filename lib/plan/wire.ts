@@ -47,6 +47,8 @@ export const opcodes = {
   AWAY: 8,
   /** go on in a child of the host's, and end */
   SIBLING: 9,
+  /** go on in a child, and stay as its init until it ends */
+  CHILD: 10,
 } as const
 
 /** How an operation's argument is read. */
@@ -123,6 +125,7 @@ export type SyscallName =
   | 'renameat2'
   | 'rt_sigaction'
   | 'rt_sigprocmask'
+  | 'rt_sigtimedwait'
   | 'sched_setaffinity'
   | 'sched_setscheduler'
   | 'sendmsg'

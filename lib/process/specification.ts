@@ -1,4 +1,4 @@
-import { invalidOption, onlyKeys, textOption } from '../base/index.js'
+import { flagOption, invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Placeholder } from '../plan/index.js'
 import { parseTerminal, type TerminalOption, type TerminalSize } from './terminal.js'
 import { isNamed } from './users.js'
@@ -27,6 +27,14 @@ export interface ProcessOptions {
   /** Permission bits that new files don't get, 0 to 0o777. Default: 0o022. */
   umask?: number
   /**
+   * A small init stays as process 1, with the program as its child: it hands on
+   * signals, which process 1 would not get without a handler, waits for
+   * orphans, and ends as the program does: with its exit code, or 128 and the
+   * number of a signal. Only for `start()`. Default: false. Equivalent to:
+   * `docker run --init`
+   */
+  init?: boolean
+  /**
    * Its standard streams are a new terminal, which it is in control of; `TERM`
    * is `xterm` then unless `env` says otherwise. Default: false.
    */
@@ -45,6 +53,7 @@ export interface ProcessSpecification {
   name?: string
   umask: number
   terminal: TerminalSize | undefined
+  init: boolean
   /** What execve is tried on, one after the other. */
   paths: readonly string[]
 }
@@ -90,6 +99,7 @@ export function specifyProcess(
     ...user,
     umask,
     terminal,
+    init: flagOption('init', options.init, false),
     paths: searchPaths(program, env.PATH ?? DEFAULT_PATH),
   }
 }
@@ -100,7 +110,7 @@ export function specifyProcess(
  * is compared: a NUL, which nothing valid has in it, divides the parts.
  */
 export function processKey(argv: unknown, options: ProcessOptions): string | undefined {
-  const { env, cwd, user, umask, terminal } = options
+  const { env, cwd, user, umask, terminal, init } = options
   let key = ''
   if (argv !== undefined) {
     if (!Array.isArray(argv)) return undefined
@@ -122,7 +132,8 @@ export function processKey(argv: unknown, options: ProcessOptions): string | und
     }
   }
   if (terminal !== undefined && terminal !== false) return undefined
-  for (const option of [cwd, user, umask]) {
+  if (init !== undefined && typeof init !== 'boolean') return undefined
+  for (const option of [cwd, user, umask, Number(init ?? false)]) {
     const kind = typeof option
     if (kind !== 'undefined' && kind !== 'string' && kind !== 'number') return undefined
     const text = `${option as string | number | undefined}`

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import {
   call,
+  child,
   exec,
   type InitStep,
   mode,
@@ -136,6 +137,11 @@ export function readyStep(process: ProcessSpecification): InitStep {
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
     call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),
   )
+}
+
+/** An init stays, and goes on in a child; see `init` of ProcessOptions. */
+export function initStep(): InitStep {
+  return step('init', child(), dieWithHost())
 }
 
 /**

@@ -122,7 +122,8 @@ static int init_op_ok(const struct cf_op *op) {
   switch (op->code) {
   case CF_OP_MASK: return kinds_are(op, "dsdd");
   case CF_OP_PARK:
-  case CF_OP_SIBLING: return kinds_are(op, "");
+  case CF_OP_SIBLING:
+  case CF_OP_CHILD: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");
   case CF_OP_EXEC: return kinds_are(op, "aaa");
   default: return 0;

@@ -67,6 +67,7 @@ long cf_do_wait(struct cf_context *context, uint32_t *nr);
 long cf_do_bounding(struct cf_context *context, uint32_t *nr);
 long cf_do_exec(struct cf_context *context, uint32_t *nr);
 long cf_do_sibling(struct cf_context *context, uint32_t *nr);
+long cf_do_child(struct cf_context *context, uint32_t *nr);
 
 /* channel.c: both return >= 0 or -errno. */
 long cf_send(int channel, const void *bytes, uint64_t size, const int *fds,

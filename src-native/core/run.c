@@ -46,6 +46,7 @@ static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message
   case CF_OP_BOUNDING: return cf_do_bounding(context, nr);
   case CF_OP_EXEC: return cf_do_exec(context, nr);
   case CF_OP_SIBLING: return cf_do_sibling(context, nr);
+  case CF_OP_CHILD: return cf_do_child(context, nr);
 #if defined(CF_HOST)
   case CF_OP_AWAY:
     return cf_away(context->machine, context->index + 1,

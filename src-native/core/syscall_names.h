@@ -94,6 +94,7 @@
   X(renameat2)                                                                 \
   X(rt_sigaction)                                                              \
   X(rt_sigprocmask)                                                            \
+  X(rt_sigtimedwait)                                                           \
   X(sched_setaffinity)                                                         \
   X(sched_setscheduler)                                                        \
   X(sendmsg)                                                                   \

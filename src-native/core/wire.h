@@ -46,7 +46,8 @@
   X(BOUNDING, 6) /* drop all but some capabilities from the bounding set */    \
   X(EXEC, 7)     /* execve the first of several paths that exists */           \
   X(AWAY, 8)     /* maker: what follows may leave the network namespace */     \
-  X(SIBLING, 9)  /* go on in a child of the host's, and end */
+  X(SIBLING, 9)  /* go on in a child of the host's, and end */                 \
+  X(CHILD, 10)   /* go on in a child, and stay as its init until it ends */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \

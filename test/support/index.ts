@@ -154,9 +154,9 @@ export async function rememberTraces(): Promise<(t: Test) => Promise<void>> {
   }
 }
 
-/** Waits until `check` holds, for at most five seconds. */
-export async function until(check: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 500; i++) {
+/** Waits until `check` holds, for at most five seconds, or `tries` hundredths. */
+export async function until(check: () => boolean, tries = 500): Promise<boolean> {
+  for (let i = 0; i < tries; i++) {
     if (check()) return true
     await sleep(10)
   }
