@@ -15,7 +15,11 @@ export interface Contender {
 
 const now = () => performance.now()
 
-function spawned(command: string, args: string[], options: SpawnOptions = {}): Promise<number> {
+export function spawned(
+  command: string,
+  args: string[],
+  options: SpawnOptions = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const begin = now()
     const child = spawn(command, args, { stdio: 'ignore', ...options })
@@ -73,7 +77,7 @@ export function childProcess(bench: Workbench): Contender {
   return { name: 'child_process.spawn', run: () => spawned(join(bench.rootfs, TRUE), []) }
 }
 
-function versionOf(command: string): string | undefined {
+export function versionOf(command: string): string | undefined {
   try {
     return execFileSync(command, ['--version'], {
       encoding: 'utf8',
@@ -107,9 +111,7 @@ export function bubblewrap(bench: Workbench): Contender | undefined {
 export function ociRuntime(bench: Workbench, command: 'runc' | 'crun'): Contender | undefined {
   const version = versionOf(command)
   if (version === undefined) return undefined
-  const bundle = join(bench.folder, command)
-  mkdirSync(bundle)
-  writeFileSync(join(bundle, 'config.json'), JSON.stringify(ociConfig(bench.rootfs)))
+  const bundle = bundleFor(bench, command, [TRUE])
   let number = 0
   return {
     name: `${command} run`,
@@ -126,8 +128,16 @@ export function ociRuntime(bench: Workbench, command: 'runc' | 'crun'): Contende
   }
 }
 
+/** A bundle of the bench's root, to run `args` in. */
+export function bundleFor(bench: Workbench, name: string, args: string[]): string {
+  const bundle = join(bench.folder, name)
+  mkdirSync(bundle)
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(ociConfig(bench.rootfs, args)))
+  return bundle
+}
+
 /** A configuration as `runc spec` writes it, without limits (crun refuses a hybrid host's). */
-function ociConfig(rootfs: string): object {
+function ociConfig(rootfs: string, args: string[]): object {
   const capabilities = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE']
   const nosuid = ['nosuid', 'noexec', 'nodev']
   return {
@@ -135,7 +145,7 @@ function ociConfig(rootfs: string): object {
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: [TRUE],
+      args,
       env: ['PATH=/bin'],
       cwd: '/',
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,8 +15,8 @@ export class Workbench {
   constructor() {
     for (const name of ['bin', 'proc', 'sys', 'dev', 'tmp'])
       mkdirSync(join(this.rootfs, name), { recursive: true })
-    writeFileSync(join(this.folder, 'true.c'), 'int main(void) { return 0; }\n')
-    this.compile(join(this.folder, 'true.c'), join(this.rootfs, TRUE), '-static')
+    this.compileText('true', 'int main(void) { return 0; }\n')
+    copyFileSync(join(this.folder, 'true'), join(this.rootfs, TRUE))
     symlinkSync('bin', join(this.rootfs, 'sbin'))
   }
 
@@ -26,6 +26,12 @@ export class Workbench {
     const output = join(this.folder, name)
     this.compile(source, output)
     return output
+  }
+
+  /** A static program in this folder, of that source text. */
+  compileText(name: string, text: string): void {
+    writeFileSync(join(this.folder, `${name}.c`), text)
+    this.compile(join(this.folder, `${name}.c`), join(this.folder, name), '-static')
   }
 
   compile(source: string, output: string, ...options: string[]): void {
