@@ -1,0 +1,35 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { needsRoot } from './support/index.js'
+
+/** Runs an example; gives what it printed. */
+function example(name: string, ...args: string[]): Promise<string> {
+  const file = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
+  return new Promise((resolve, reject) =>
+    execFile(process.execPath, [file, ...args], (error, stdout, stderr) =>
+      error ? reject(new Error(stderr)) : resolve(stdout),
+    ).stdin?.end(),
+  )
+}
+
+t.test('hello: the tour, the plan, a program', needsRoot, async t => {
+  const tour = await example('hello')
+  for (const line of [
+    /^host name +hello/m,
+    /pid 1 of \d/,
+    /14 of root's/,
+    /still here/,
+    /start to exit/,
+  ])
+    t.match(tour, line)
+  t.match(await example('hello', 'explain'), /pivot_root/)
+  t.equal(await example('hello', 'sh', '-c', 'hostname; echo $$'), 'hello\n1\n')
+})
+
+t.test('exec: programs that join a running one', needsRoot, async t => {
+  const printed = await example('exec')
+  t.match(printed, /^server: open, as pid 1$/m)
+  t.match(printed, /^server: daemon from house was visit 2$/m)
+  t.match(printed, /asked to end\nended with { exitCode: 0, signal: null }/)
+})
