@@ -1,14 +1,18 @@
-import { constants, fstatSync, readSync } from 'node:fs'
+import { fstatSync, readSync } from 'node:fs'
 import { CofferdamError, native } from '../base/index.js'
 import { joinProcess, type NamespaceKind, pathOf } from '../namespaces/index.js'
 import {
   AT_FDCWD,
   call,
   encode,
-  flags,
   named,
   O_CLOEXEC,
+  O_NONBLOCK,
   O_RDONLY,
+  OPEN_HOW_SIZE,
+  openHow,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
   type Step,
   slot,
   step,
@@ -39,9 +43,6 @@ async function errand(
   await init.run({ cloneFlags: 0, host: null, ahead: null, setup }, target)
 }
 
-const O_NONBLOCK = named('O_NONBLOCK', constants.O_NONBLOCK)
-const RESOLVE_NO_MAGICLINKS = named('RESOLVE_NO_MAGICLINKS', 0x02)
-const RESOLVE_IN_ROOT = named('RESOLVE_IN_ROOT', 0x10)
 const MOST = 1 << 20
 
 /**
@@ -56,18 +57,13 @@ export async function readInside(
   paths: readonly string[],
 ): Promise<string[]> {
   const texts = paths.map(() => '')
-  const how = flags(O_RDONLY, O_NONBLOCK, O_CLOEXEC)
-  const resolve = flags(RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS)
-  const bytes = Buffer.alloc(24) // struct open_how
-  bytes.writeBigUInt64LE(BigInt(how.value), 0)
-  bytes.writeBigUInt64LE(BigInt(resolve.value), 16)
-  const openHow = { bytes, text: `{${how.text}, ${resolve.text}}` }
+  const how = openHow([O_RDONLY, O_NONBLOCK, O_CLOEXEC], [RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS])
   const steps = paths.flatMap((path, i): Step[] => {
     const file = slot('file')
     return [
       step(
         `open ${path}`,
-        call('openat2', [AT_FDCWD, path, openHow, bytes.length], {
+        call('openat2', [AT_FDCWD, path, how, OPEN_HOW_SIZE], {
           result: file,
           tolerate: ['ENOENT', 'ENOTDIR'],
           skip: 1, // the waiting point

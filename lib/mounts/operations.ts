@@ -9,8 +9,12 @@ import {
   named,
   O_CLOEXEC,
   O_PATH,
+  OPEN_HOW_SIZE,
   type Operation,
   type OperationOptions,
+  openHow,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
   type Slot,
   slot,
 } from '../plan/index.js'
@@ -117,9 +121,6 @@ export function attachOverRoot(tree: Slot): Operation {
   return attachAt(tree, AT_FDCWD, '/')
 }
 
-const RESOLVE_NO_MAGICLINKS = named('RESOLVE_NO_MAGICLINKS', 0x02)
-const RESOLVE_IN_ROOT = named('RESOLVE_IN_ROOT', 0x10)
-
 /**
  * Opens a path below `root`, as a descriptor without access rights. Symbolic
  * links and `..` are hostile there: they can't lead outside. openat2(2)
@@ -130,11 +131,6 @@ export function openInRoot(
   result: Slot = slot('path'),
   options: OperationOptions = {},
 ): Operation {
-  const how = flags(O_PATH, O_CLOEXEC)
-  const resolve = flags(RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS)
-  const bytes = Buffer.alloc(24) // struct open_how
-  bytes.writeBigUInt64LE(BigInt(how.value), 0)
-  bytes.writeBigUInt64LE(BigInt(resolve.value), 16)
-  const struct = { bytes, text: `{${how.text}, ${resolve.text}}` }
-  return call('openat2', [root, path, struct, bytes.length], { result, ...options })
+  const how = openHow([O_PATH, O_CLOEXEC], [RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS])
+  return call('openat2', [root, path, how, OPEN_HOW_SIZE], { result, ...options })
 }

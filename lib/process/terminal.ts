@@ -1,4 +1,3 @@
-import { constants } from 'node:fs'
 import { invalidOption, onlyKeys } from '../base/index.js'
 import {
   AT_FDCWD,
@@ -7,6 +6,12 @@ import {
   type InitStep,
   named,
   O_CLOEXEC,
+  O_NOCTTY,
+  O_RDWR,
+  OPEN_HOW_SIZE,
+  openHow,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
   type Step,
   slot,
   step,
@@ -42,10 +47,6 @@ export function parseTerminal(terminal: TerminalOption | undefined): TerminalSiz
   return checkTerminalSize('terminal', terminal === true ? {} : terminal)
 }
 
-const O_RDWR = named('O_RDWR', constants.O_RDWR)
-const O_NOCTTY = named('O_NOCTTY', constants.O_NOCTTY)
-const RESOLVE_NO_MAGICLINKS = named('RESOLVE_NO_MAGICLINKS', 0x02)
-const RESOLVE_NO_SYMLINKS = named('RESOLVE_NO_SYMLINKS', 0x04)
 const TIOCSPTLCK = named('TIOCSPTLCK', 0x40045431)
 const TIOCGPTPEER = named('TIOCGPTPEER', 0x5441)
 const TIOCSWINSZ = named('TIOCSWINSZ', 0x5414)
@@ -72,23 +73,16 @@ export const terminalHandover: WaitingStep = {
  * fails with `ENOTTY`. The other end is opened through it and not by a path.
  */
 export function terminalSteps({ rows, columns }: TerminalSize, uid: number): Step[] {
-  const how = flags(O_RDWR, O_NOCTTY, O_CLOEXEC)
-  const resolve = flags(RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS)
-  const openHow = Buffer.alloc(24) // struct open_how
-  openHow.writeBigUInt64LE(BigInt(how.value), 0)
-  openHow.writeBigUInt64LE(BigInt(resolve.value), 16)
+  const how = [O_RDWR, O_NOCTTY, O_CLOEXEC]
+  const strictly = openHow(how, [RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS])
   const size = Buffer.alloc(8) // struct winsize
   size.writeUInt16LE(rows, 0)
   size.writeUInt16LE(columns, 2)
   const open = step(
     'terminal',
-    call(
-      'openat2',
-      [AT_FDCWD, '/dev/pts/ptmx', { bytes: openHow, text: `{${how.text}, ${resolve.text}}` }, 24],
-      { result: master },
-    ),
+    call('openat2', [AT_FDCWD, '/dev/pts/ptmx', strictly, OPEN_HOW_SIZE], { result: master }),
     call('ioctl', [master, TIOCSPTLCK, { bytes: Buffer.alloc(4), text: '[0]' }]),
-    call('ioctl', [master, TIOCGPTPEER, how], { result: terminal }),
+    call('ioctl', [master, TIOCGPTPEER, flags(...how)], { result: terminal }),
     call('ioctl', [terminal, TIOCSWINSZ, { bytes: size, text: `{${rows}, ${columns}}` }]),
     ...(uid === 0 ? [] : [call('fchown', [terminal, uid, KEEP])]),
   )
