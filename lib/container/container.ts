@@ -185,6 +185,7 @@ export class Box implements AsyncDisposable {
     const alone = { ...options, init: false }
     let [plan, wanted] = this.#prepareStart(argv, alone)
     const resolved = await this.#lookUp(alone)
+    this.#mustBe('running', 'exec') // still
     if (resolved !== alone) [plan, wanted] = this.#prepareStart(argv, resolved)
     const init = new Init(`a process of container ${this.id}`, {
       texts: encoded => this.#texts(encoded),
@@ -195,7 +196,14 @@ export class Box implements AsyncDisposable {
     this.#others.add(init)
     void init.end().then(() => this.#others.delete(init))
     await init.launch(prepareExec(this.#configuration, this.#prepared), this.#init)
-    const process = await init.start(plan, wanted)
+    let process: ContainerProcess
+    try {
+      process = await init.start(plan, wanted)
+    } catch (error) {
+      init.kill() // parked still, if the fault was on this side
+      await init.end()
+      throw error
+    }
     for (const other of this.#processes) if (!other.holds) this.#processes.delete(other)
     if (process.holds) this.#processes.add(process)
     return process

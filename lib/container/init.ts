@@ -86,6 +86,8 @@ export class Init {
           target === undefined ? 0 : target.#handle,
         )
       } catch (error) {
+        this.status = 'ended'
+        for (const ended of this.#ended.splice(0)) ended()
         throw nativeError(this.#what, error)
       }
       listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d, host))
@@ -251,7 +253,11 @@ export class Init {
   /** Runs the host's function for a waiting point, and lets init go on. */
   async #atWaitingPoint(point: number, descriptor: number): Promise<void> {
     const step = this.#plan?.points[point]
-    if (step === undefined) return this.kill() // init does not tell the truth
+    if (step === undefined) {
+      // init does not tell the truth
+      if (descriptor >= 0) native().close(descriptor)
+      return this.kill()
+    }
     try {
       if (step === terminalHandover) this.#process?.giveTerminal(new Terminal(descriptor))
       else await this.#owner.waiting(step, this.pid as number, descriptor)

@@ -6,6 +6,7 @@ import { listen, unlisten } from './registry.js'
 import { lines, text } from './streams.js'
 
 const EOT = '\x04'
+const MOST_A_TURN = 256 * 1024
 
 /**
  * The host's side of a pseudo-terminal, pty(7): what is written is typed in,
@@ -52,7 +53,12 @@ export class Terminal extends Duplex {
 
   override _read(): void {
     this.#wanted = false
-    for (;;) {
+    for (let taken = 0; !this.destroyed; ) {
+      // Whoever writes without end must not keep everything else from its turn.
+      if (taken > MOST_A_TURN) {
+        setImmediate(() => this._read())
+        return
+      }
       const bytes = native().readTerminal(this.#terminal)
       if (bytes === undefined) {
         this.push(null)
@@ -62,6 +68,7 @@ export class Terminal extends Duplex {
         this.#wanted = true
         return
       }
+      taken += bytes.length
       if (!this.push(bytes)) return
     }
   }
@@ -89,7 +96,7 @@ export class Terminal extends Duplex {
     if (count >= 0 && count < bytes.length) {
       this.#unwritten = { bytes: bytes.subarray(count), done }
       // What was taken in part may have room again by now, and no news of it come.
-      if (count > 0) this.#writeOn()
+      if (count > 0) setImmediate(() => this.#unwritten !== undefined && this.#writeOn())
       return
     }
     this.#unwritten = undefined

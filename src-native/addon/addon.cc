@@ -25,7 +25,6 @@ struct Process {
   int init_fd = -1;
   int null_fd = -1;
   int sealed = 0;
-  std::unordered_set<std::string> names;
 };
 
 Process& process() {
@@ -179,9 +178,9 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
   }
-  container->starting = true;
   if (status == 0)
     status = cf_send_plan(container->channel, plan.bytes(), plan.size, send, 3, &nr);
+  if (status == 0) container->starting = true;
   for (int fd : theirs)
     if (fd >= 0) close(fd);
   if (status < 0) {
@@ -299,15 +298,18 @@ void close_terminal(const Napi::CallbackInfo& info) {
 // claim(id): false when a container of this process has that name
 Napi::Value claim(const Napi::CallbackInfo& info) {
   std::string id = info[0].As<Napi::String>().Utf8Value();
-  std::lock_guard<std::mutex> lock(process().mutex);
-  return Napi::Boolean::New(info.Env(), process().names.insert(id).second);
+  std::lock_guard<std::mutex> lock(names_mutex);
+  bool free = names.insert(id).second;
+  if (free) environment(info.Env())->names.insert(id);
+  return Napi::Boolean::New(info.Env(), free);
 }
 
 // unclaim(id)
 void unclaim(const Napi::CallbackInfo& info) {
   std::string id = info[0].As<Napi::String>().Utf8Value();
-  std::lock_guard<std::mutex> lock(process().mutex);
-  process().names.erase(id);
+  std::lock_guard<std::mutex> lock(names_mutex);
+  names.erase(id);
+  environment(info.Env())->names.erase(id);
 }
 
 // check(plan, host): does the core accept it?

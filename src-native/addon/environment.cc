@@ -28,6 +28,9 @@ constexpr uintptr_t kPidfdTag = 1;
 constexpr uintptr_t kFollowedTag = 2;
 constexpr uintptr_t kTerminalTag = 4;
 
+constexpr uint64_t kRetryMilliseconds = 20;
+constexpr int kMostTries = 2000;  // a millisecond apart, at the end of an environment
+
 void watch(int epoll, int fd, uintptr_t data, uint32_t events = EPOLLIN) {
   epoll_event event = {};
   event.events = events;
@@ -81,12 +84,17 @@ int send_signal(int pidfd, int number) {
   return syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) < 0 ? errno : 0;
 }
 
-std::pair<int, int> reap(int pidfd) {
+std::mutex names_mutex;
+std::unordered_set<std::string> names;
+
+std::optional<std::pair<int, int>> reap(int pidfd) {
   siginfo_t info = {};
   int result;
   do {
-    result = waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED);
+    result = waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info,
+                    WEXITED | WNOHANG);
   } while (result < 0 && errno == EINTR);
+  if (result == 0 && info.si_pid == 0) return std::nullopt;
   if (result == 0)
     return info.si_code == CLD_EXITED ? std::make_pair(info.si_status, 0)
                                       : std::make_pair(-1, info.si_status);
@@ -95,10 +103,10 @@ std::pair<int, int> reap(int pidfd) {
   PidfdInfo last = {};
   last.mask = kPidfdInfoExit;
   if (ioctl(pidfd, kPidfdGetInfo, &last) == 0 && (last.mask & kPidfdInfoExit) != 0) {
-    if (WIFEXITED(last.exit_code)) return {WEXITSTATUS(last.exit_code), 0};
-    return {-1, WTERMSIG(last.exit_code)};
+    if (WIFEXITED(last.exit_code)) return std::make_pair(WEXITSTATUS(last.exit_code), 0);
+    return std::make_pair(-1, WTERMSIG(last.exit_code));
   }
-  return {-1, 0};
+  return std::make_pair(-1, 0);
 }
 
 int Environment::open() {
@@ -116,6 +124,9 @@ int Environment::open() {
   uv_poll_init(loop, &poll_, epoll_);
   poll_.data = this;
   uv_poll_start(&poll_, UV_READABLE, on_poll);
+  uv_timer_init(loop, &timer_);
+  timer_.data = this;
+  uv_unref(reinterpret_cast<uv_handle_t*>(&timer_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   napi_add_async_cleanup_hook(env_, on_cleanup, this, &cleanup_);
   return 0;
@@ -278,8 +289,8 @@ void Environment::follow(Container* container, int pid, int pidfd) {
 }
 
 void Environment::reap_followed(int pidfd) {
-  if (followed_.erase(pidfd) == 0) return;
-  reap(pidfd);
+  if (followed_.count(pidfd) == 0 || !reap(pidfd)) return;
+  followed_.erase(pidfd);
   unwatch_and_close(pidfd);
 }
 
@@ -290,10 +301,31 @@ void Environment::read_exit(Container* container) {
   if (container->followed && !has_ended(container->pidfd)) return;
   // And the process that it has followed may not be gone yet.
   if (container->channel >= 0) end_channel(container);
+  auto ending = reap(container->pidfd);
+  if (!ending) {
+    // A process of the container's may trace another, and until it lets go of it
+    // nobody else can wait. There is nothing to be told by.
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, container->pidfd, nullptr);
+    unwaitable_.insert(container->id);
+    uv_timer_start(&timer_, on_timer, kRetryMilliseconds, 0);
+    return;
+  }
   container->exited = true;
-  auto [code, signal] = reap(container->pidfd);
+  auto [code, signal] = *ending;
   remove(container);
   emit(container, Event::kExited, code, signal);
+}
+
+void Environment::on_timer(uv_timer_t* handle) {
+  static_cast<Environment*>(handle->data)->retry_exits();
+}
+
+void Environment::retry_exits() {
+  auto again = std::move(unwaitable_);
+  unwaitable_.clear();
+  for (uint32_t id : again)
+    if (Container* container = find(id)) read_exit(container);
+  ended_.clear();
 }
 
 void Environment::close_channel(Container* container) {
@@ -363,24 +395,43 @@ void Environment::emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c
 // any more. Others' containers live on.
 void Environment::destroy_containers() {
   Spawner::instance().forget(this);
-  for (auto& entry : containers_)
-    if (entry.second->pidfd >= 0) send_signal(entry.second->pidfd, SIGKILL);
-  for (auto& entry : containers_) {
-    Container* container = entry.second.get();
-    if (container->pidfd >= 0) {
-      reap(container->pidfd);
-      unwatch_and_close(container->pidfd);
+  for (auto& [id, container] : containers_)
+    if (container->pidfd >= 0) send_signal(container->pidfd, SIGKILL);
+  for (int pidfd : followed_) send_signal(pidfd, SIGKILL);
+  // In no order: process 1 of a PID namespace ends after all that have joined it.
+  bool left = true;
+  for (int tries = 0; left && tries < kMostTries; tries++) {
+    left = false;
+    for (auto& [id, container] : containers_) {
+      if (container->pidfd < 0) continue;
+      if (reap(container->pidfd)) {
+        unwatch_and_close(container->pidfd);
+        container->pidfd = -1;
+      } else {
+        left = true;
+      }
     }
-    close_channel(container);
+    for (auto pidfd = followed_.begin(); pidfd != followed_.end();) {
+      if (reap(*pidfd)) {
+        unwatch_and_close(*pidfd);
+        pidfd = followed_.erase(pidfd);
+      } else {
+        left = true;
+        ++pidfd;
+      }
+    }
+    if (left) usleep(1000);
+  }
+  for (auto& [id, container] : containers_) {
+    if (container->pidfd >= 0) unwatch_and_close(container->pidfd);
+    close_channel(container.get());
     close_fds(container->held);
   }
   containers_.clear();
-  for (int pidfd : followed_) {
-    send_signal(pidfd, SIGKILL);
-    reap(pidfd);
-    unwatch_and_close(pidfd);
+  {
+    std::lock_guard<std::mutex> lock(names_mutex);
+    for (const std::string& name : names) cofferdam::names.erase(name);
   }
-  followed_.clear();
   for (auto& [id, fd] : terminals_) unwatch_and_close(fd);
   terminals_.clear();
   for (int fd : loose_) close(fd);
@@ -392,12 +443,16 @@ void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) 
   environment->cleanup_ = handle;
   environment->destroy_containers();
   uv_poll_stop(&environment->poll_);
-  uv_close(reinterpret_cast<uv_handle_t*>(&environment->poll_), [](uv_handle_t* closed) {
-    auto* gone = static_cast<Environment*>(closed->data);
-    close(gone->epoll_);
-    close(gone->event_);
-    napi_remove_async_cleanup_hook(gone->cleanup_);
-    delete gone;
+  uv_timer_stop(&environment->timer_);
+  uv_close(reinterpret_cast<uv_handle_t*>(&environment->timer_), [](uv_handle_t* timer) {
+    auto* half = static_cast<Environment*>(timer->data);
+    uv_close(reinterpret_cast<uv_handle_t*>(&half->poll_), [](uv_handle_t* closed) {
+      auto* gone = static_cast<Environment*>(closed->data);
+      close(gone->epoll_);
+      close(gone->event_);
+      napi_remove_async_cleanup_hook(gone->cleanup_);
+      delete gone;
+    });
   });
 }
 

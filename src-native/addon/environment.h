@@ -8,6 +8,8 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -52,6 +54,9 @@ class Environment {
   void keep(int fd) { loose_.insert(fd); }
   void let_go(int fd) { loose_.erase(fd); }
 
+  // The names of its containers, under names_mutex.
+  std::unordered_set<std::string> names;
+
   // Called on the spawner's thread.
   void spawned(Container* container);
   void spawn_failed(Container* container, const cf_message& failure);
@@ -72,12 +77,16 @@ class Environment {
   void emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c, int64_t d);
   void close_channel(Container* container);
   void unwatch_and_close(int fd);
+  static void on_timer(uv_timer_t* handle);
+  void retry_exits();
   void destroy_containers();
 
   napi_env env_;
   napi_ref listener_ = nullptr;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
   uv_poll_t poll_ = {};
+  uv_timer_t timer_ = {};
+  std::unordered_set<uint32_t> unwaitable_;  // ended, but traced by another process
   int epoll_ = -1;
   int event_ = -1;  // eventfd: the spawner has a failure to report
   uint32_t next_id_ = 1;
@@ -91,9 +100,14 @@ class Environment {
   std::vector<std::pair<Container*, cf_message>> failures_;
 };
 
+// The names of all containers of this process.
+extern std::mutex names_mutex;
+extern std::unordered_set<std::string> names;
+
 // 0, or an errno value. pidfd_send_signal(2)
 int send_signal(int pidfd, int number);
-// How a process ended: exit code or -1, signal or 0. Reaps it.
-std::pair<int, int> reap(int pidfd);
+// How a process ended: exit code or -1, signal or 0; and reaps it. Nothing while
+// it can't be waited for: it has not ended, or somebody traces it.
+std::optional<std::pair<int, int>> reap(int pidfd);
 
 }  // namespace cofferdam

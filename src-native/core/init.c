@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <sys/mman.h>
 
 #include "core.h"
@@ -135,6 +136,8 @@ __attribute__((noreturn, used)) void cf_init_main(void) {
   struct cf_message message;
 
   cf_call3(__NR_fcntl, CHANNEL, F_SETFD, FD_CLOEXEC);
+  /* The host knows it by this name; what execve gives depends on the kernel. */
+  cf_call2(__NR_prctl, PR_SET_NAME, "memfd:cofferdam");
   cf_machine_init(&machine, CHANNEL);
   for (;;) {
     receive_plan(&machine);

@@ -35,8 +35,13 @@ static __attribute__((noreturn)) void stay(long child, const uint64_t *all) {
     siginfo_t info = {0};
     long number = cf_call4(__NR_rt_sigtimedwait, all, &info, 0, SIGNAL_SET_SIZE);
     if (number == SIGCHLD) reap(child);
-    /* What a terminal sends goes to the child anyway, as to its whole group. */
-    else if (number > 0 && info.si_code != SI_KERNEL) cf_call2(__NR_kill, child, number);
+    /*
+     * What a terminal sends goes to the child anyway, as to its whole group;
+     * but that it hangs up is told to the leader of the session alone.
+     */
+    else if (number > 0 &&
+             (info.si_code != SI_KERNEL || number == SIGHUP || number == SIGCONT))
+      cf_call2(__NR_kill, child, number);
   }
 }
 
