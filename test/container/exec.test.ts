@@ -114,6 +114,48 @@ t.test('what it wrote can be read when it has ended, and holds nothing', needsRo
   await box.delete()
 })
 
+t.test('many at once have their own pids', needsRoot, async t => {
+  const { box } = await running()
+  const processes = await Promise.all(Array.from({ length: 40 }, () => box.exec(['cat'])))
+  const known = new Map((await box.processes()).map(({ pid, name }) => [pid, name]))
+  for (const { pid } of processes) t.equal(known.get(pid), 'cat')
+  await box.delete()
+})
+
+t.test('a start that fails on this side leaves no process', needsRoot, async t => {
+  const { box } = await running()
+  const stdio = [{ file: '/no/such/file' }, 'ignore', 'ignore'] as const
+  await t.rejects(box.exec(['true'], { stdio }), { code: 'ENOENT', option: 'stdio[0]' })
+  t.equal((await box.processes()).length, 1)
+  await box.delete()
+})
+
+t.test('a process that another one traces keeps nobody waiting', needsRoot, async t => {
+  const script = `
+    import ctypes, sys, time
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(0x4206, int(sys.argv[1]), 0, 0) != 0: sys.exit(1)
+    print("traced", flush=True)
+    time.sleep(0.6)`
+  const { box } = await running(overHost().capabilities(['SYS_PTRACE', 'KILL']))
+  const traced = await box.exec(['sh', '-c', 'echo $$; sleep 0.2; exit 3'])
+  const inner = (await traced.stdout.lines().next()).value as string
+  const source = script.replace(/^ {4}/gm, '').trim()
+  const tracer = await box.exec(['/usr/bin/python3', '-c', source, inner])
+  const said = (await tracer.stdout.lines().next()).value
+  if (said !== 'traced') return void t.fail(`could not be traced: ${await tracer.stderr.text()}`)
+  let worst = 0
+  let last = performance.now()
+  const watching = setInterval(() => {
+    worst = Math.max(worst, performance.now() - last)
+    last = performance.now()
+  }, 5)
+  t.equal((await traced.exited).exitCode, 3)
+  clearInterval(watching)
+  t.ok(worst < 380, `the event loop waited ${worst} ms`)
+  await box.delete()
+})
+
 t.test('signals go to it alone', needsRoot, async t => {
   const { box, main } = await running()
   const process = await box.exec(['sleep', '1000'], { stdio: 'ignore' })

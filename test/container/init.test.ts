@@ -45,6 +45,16 @@ t.test('on a terminal, and told once', needsRoot, async t => {
   await box.delete()
 })
 
+t.test('that a terminal hangs up', needsRoot, async t => {
+  const box = await overHost().create()
+  const script = 'trap "exit 9" HUP; echo ready; while :; do sleep 0.05; done'
+  const main = await box.start(['sh', '-c', script], { init: true, terminal: true })
+  await terminalShell(main).press('', /ready/)
+  main.terminal?.destroy()
+  t.equal((await main.exited).exitCode, 9)
+  await box.delete()
+})
+
 t.test('it holds nothing and can not be looked into', needsRoot, async t => {
   const box = await overHost().create()
   const main = await box.start(['cat'], { init: true })

@@ -93,6 +93,20 @@ t.test('much output, and none of it lost', needsRoot, async t => {
   await reading
 })
 
+t.test('output without end leaves everybody their turn', needsRoot, async t => {
+  const box = await overHost().create()
+  const main = await box.start(['yes'], { terminal: true })
+  let bytes = 0
+  main.terminal?.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  let turns = 0
+  for (; turns < 20; turns++) await new Promise(resolve => setTimeout(resolve, 5))
+  t.equal(turns, 20)
+  t.ok(bytes > 100_000)
+  await box.delete()
+})
+
 t.test('as an ordinary user, who owns it', needsRoot, async t => {
   await using box = await overHost().create()
   const main = await box.start(['sh', '-c', 'stat -c %u $(tty); echo x > /dev/tty'], {

@@ -162,6 +162,27 @@ t.test('a worker that is terminated leaves no pipe', needsRoot, async t => {
   t.ok(await until(() => traces().descriptors <= before))
 })
 
+t.test('a worker that is terminated with processes joined, and its names', needsRoot, async t => {
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads')
+    import('cofferdam').then(async ({ Container, overlay }) => {
+      const boxes = await Promise.all(['joined-1', 'joined-2'].map(id =>
+        new Container(id).rootfs(overlay({ lower: ['/'] })).create()))
+      for (const box of boxes) {
+        await box.start(['sleep', '1000'], { stdio: 'ignore' })
+        await Promise.all(Array.from({ length: 8 }, () => box.exec(['sleep', '1000'], { stdio: 'ignore' })))
+      }
+      parentPort.postMessage('running')
+    })`,
+    { eval: true },
+  )
+  await once(worker, 'message')
+  await worker.terminate()
+  const box = await overHost('joined-1').create()
+  t.equal(box.id, 'joined-1', 'the name is free again')
+  await box.delete()
+})
+
 t.test('a name is taken for all workers', needsRoot, async t => {
   await using box = await overHost('taken').create()
   const worker = new Worker(
