@@ -227,7 +227,7 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr) {
  * setns(2) has joined. The host hears of it, and this process ends.
  */
 long cf_do_sibling(struct cf_context *context, uint32_t *nr) {
-  int pidfd = -1, ends[2];
+  int pidfd = -1, ends[2] = {-1, -1};
   char byte = 0;
   struct clone_args args = {0};
   struct cf_message message = {CF_MSG_SIBLING, context->op->step, context->index, 0, 0, 0};
