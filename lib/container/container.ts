@@ -156,10 +156,8 @@ export class Box implements AsyncDisposable {
     this.#mustBe('created', 'start')
     let [plan, wanted] = this.#prepareStart(argv, options)
     const resolved = await this.#lookUp(options)
-    if (resolved !== options) {
-      this.#mustBe('created', 'start') // still
-      ;[plan, wanted] = this.#prepareStart(argv, resolved)
-    }
+    this.#mustBe('created', 'start') // still
+    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
     this.#main = await this.#init.start(plan, wanted)
     return this.#main
   }

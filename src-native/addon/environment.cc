@@ -299,6 +299,8 @@ void Environment::read_exit(Container* container) {
   if (container->exited) return;
   // The news may be of the process that another has just followed.
   if (container->followed && !has_ended(container->pidfd)) return;
+  // The first look may have ended with a message that was answered since.
+  read_channel(container);
   // And the process that it has followed may not be gone yet.
   if (container->channel >= 0) end_channel(container);
   auto ending = reap(container->pidfd);

@@ -96,6 +96,13 @@ t.test('a host function that is under way is undone when it is over', needsRoot,
   t.same(log, ['begin', 'end', 'undo'])
 })
 
+t.test('start() twice at once: one of them', needsRoot, async t => {
+  await using box = await overHost().create()
+  const attempts = await Promise.allSettled([box.start(['cat']), box.start(['cat'])])
+  t.equal(attempts[0].status, 'fulfilled')
+  t.match(attempts[1], { status: 'rejected', reason: { code: 'ERR_STATE' } })
+})
+
 t.test('delete() at once and again undoes once, last things first', needsRoot, async t => {
   const log: string[] = []
   const waiting = (name: string) => ({
