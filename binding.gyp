@@ -3,6 +3,8 @@
     'core': [
       'src-native/core/channel.c',
       'src-native/core/check.c',
+      'src-native/core/clone.c',
+      'src-native/core/keep.c',
       'src-native/core/operations.c',
       'src-native/core/run.c',
       'src-native/core/stay.c',

@@ -34,6 +34,7 @@ const output = `// Generated from src-native/core/wire.h and syscall_names.h by
 
 ${defines.join('')}
 ${constant('opcodes', 'CF_OPCODES', 'Operations of the core.')}
+${constant('requests', 'CF_REQUESTS', 'What a keeper is asked for.')}
 ${constant('argKinds', 'CF_ARG_KINDS', "How an operation's argument is read.")}
 /** System calls that a plan can give by name; any other goes by number. */
 export type SyscallName =

@@ -13,6 +13,7 @@ export const NativeEvent = {
   exited: 7,
   spawnFailed: 8,
   terminal: 9,
+  kept: 10,
 } as const
 
 /** A stream that start() is to make a pipe for. */
@@ -30,7 +31,9 @@ export interface Native {
    * Queues a start and returns the container's number. Does not wait. `texts`
    * go where `patches` say in a copy of the plan. What `ahead` leaves is sent
    * along if it is ready, from an earlier call, and is made for the next one.
-   * The first slot gets the pidfd of container `target`, if that is not 0.
+   * The first slot gets the pidfd of container `target`, if that is not 0, or a
+   * state folder, if that is not -1; then the container may outlive this process.
+   * `forks`: init goes on in another child of this process, as sibling() has it.
    */
   create(
     cloneFlags: number,
@@ -40,7 +43,17 @@ export interface Native {
     texts: readonly string[],
     patches: Uint32Array,
     target: number,
+    folder: number,
+    forks: boolean,
   ): number
+  /** The number of a process that may be another's child. `ESRCH` when it has ended. */
+  adopt(pid: number, startTime: number): number
+  /** A number that no other process of this boot has; 0 where the kernel has none for it. */
+  processNumber(pid: number): number
+  /** What is sent to this container goes to the init that listens in the state folder. */
+  connect(id: number, folder: number): void
+  /** Whether a container, or a terminal, keeps the event loop alive. */
+  hold(id: number, holds: boolean): void
   /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
   proceed(id: number, fd: number): void
   /** Sends the process half; gives the host's ends of the pipes it made, or -1. */
@@ -56,13 +69,21 @@ export interface Native {
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */
   run(hostPlan: Uint8Array): number[]
+  /** Both ends of a new pipe, to be taken or closed. */
+  pipe(): [number, number]
+  /** A connection to a socket in a folder. */
+  dial(folder: number, name: string): number
+  /** Sends one packet, with descriptors. Does not wait. */
+  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): void
+  /** A packet; null when none comes within so many milliseconds. Its descriptors are the caller's. */
+  receive(fd: number, timeout: number): { bytes: Buffer; descriptors: number[] } | null
   /** A stream object owns this pipe's end from now on. */
   take(fd: number): void
   /**
-   * What a pipe holds, if nobody can write to it any more; then it is closed.
-   * Otherwise null.
+   * What a pipe holds, if nobody can write to it any more and it is no more than
+   * `most` bytes; then it is closed. Otherwise null.
    */
-  drain(fd: number): Uint8Array | null
+  drain(fd: number, most: number): Uint8Array | null
   /** The number of a terminal by its master side, which is the addon's from now on. */
   openTerminal(fd: number): number
   /** What was written to it; null when there is nothing yet, undefined at the end. */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { native } from './native.js'
 
 /**
  * Numbers of the signals that this process ignores, which execve would hand on
@@ -6,14 +7,53 @@ import { readFileSync } from 'node:fs'
  * and SIGXFSZ. None where there is no proc to ask.
  */
 export function ignoredSignals(): number[] {
-  let status = ''
-  try {
-    status = readFileSync('/proc/self/status', 'latin1')
-  } catch {
-    return []
-  }
+  const status = read('/proc/self/status') ?? ''
   const mask = BigInt(`0x${/^SigIgn:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
   return Array.from({ length: 64 }, (_, i) => i + 1).filter(
     number => (mask >> BigInt(number - 1)) & 1n,
   )
+}
+
+/** What tells a process from every other, also from one that gets its pid later. */
+export interface ProcessIdentity {
+  pid: number
+  /** When it started, in clock ticks since boot. */
+  startTime: number
+  /**
+   * Two can start within one tick: a number that the kernel gives no other process
+   * of this boot, or 0 where it has none.
+   */
+  number: number
+  /** Which boot that is. */
+  bootId: string
+}
+
+let bootId: string | undefined
+
+/** Of a process that has not ended; undefined when there is none. proc_pid_stat(5) */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const stat = read(`/proc/${pid}/stat`)
+  // The name, in brackets, may have any character in it.
+  const [state, ...fields] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
+  if (state === undefined || state === 'Z' || state === 'X') return undefined
+  bootId ??= read('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+  return { pid, startTime: Number(fields[18]), number: native().processNumber(pid), bootId }
+}
+
+/** Whether this very process has not ended. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const now = identify(identity.pid)
+  return (
+    now?.startTime === identity.startTime &&
+    now.number === identity.number &&
+    now.bootId === identity.bootId
+  )
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return undefined
+  }
 }

@@ -1,12 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import {
-  CofferdamError,
-  flagOption,
-  hostPathOption,
-  invalidOption,
-  onlyKeys,
-  textOption,
-} from '../base/index.js'
+import { flagOption, hostPathOption, invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
 import { checkMount, checkOverlay, type Mount, type OverlayRoot } from '../mounts/index.js'
 import {
@@ -21,9 +14,16 @@ import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
 import { checkStep, copyCapabilities, joined, targets } from './check.js'
 import { idMappingsOf, isolates } from './compose.js'
-import type { CapabilityOptions, Configuration, Isolation, StepPlacement } from './configuration.js'
+import type {
+  CapabilityOptions,
+  Configuration,
+  Isolation,
+  Lifetime,
+  StepPlacement,
+} from './configuration.js'
 import { Box } from './container.js'
 import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
+import { defaultStateFolder } from './state.js'
 
 const ID_LENGTH = 12
 let randomDigits = ''
@@ -36,13 +36,37 @@ function randomId(): string {
   return id
 }
 
+function checkId(id: string): string {
+  if (typeof id !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
+    throw invalidOption('id', `${String(id)} is none: letters, digits, _ . - are`)
+  return id
+}
+
+const lifetimes: readonly Lifetime[] = ['attached', 'detached', 'released']
+
+/** Where containers are looked for. */
+export interface StateOptions {
+  /** As {@link CreateOptions.stateFolder}. */
+  stateFolder?: string
+}
+
+function stateRoot(what: string, options: StateOptions): string {
+  if (what !== 'create') onlyKeys(what, options, ['stateFolder'])
+  const { stateFolder } = options
+  return stateFolder === undefined
+    ? defaultStateFolder()
+    : hostPathOption(`${what}.stateFolder`, stateFolder)
+}
+
 /** How a container lives; see {@link Container.create}. */
 export interface CreateOptions {
+  /** How long it lives; default: `'attached'`. */
+  lifetime?: Lifetime
   /**
-   * `'attached'`: it dies with this program, however that dies. The only
-   * lifetime so far.
+   * Folder of the facts that other programs find it by. Default:
+   * `/run/cofferdam`, or `$XDG_RUNTIME_DIR/cofferdam` for an ordinary user.
    */
-  lifetime?: 'attached'
+  stateFolder?: string
   /** Gives up: what has been made is taken back, and `create()` rejects. */
   signal?: AbortSignal
 }
@@ -70,13 +94,10 @@ export class Container {
    * each container made.
    */
   constructor(id?: string) {
-    if (
-      id !== undefined &&
-      (typeof id !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
-    )
-      throw invalidOption('id', `${String(id)} is none: letters, digits, _ . - are`)
+    if (id !== undefined) checkId(id)
     this.#configuration = {
       id,
+      lifetime: 'attached',
       rootfs: undefined,
       isolation: undefined,
       idMappings: undefined,
@@ -220,8 +241,7 @@ export class Container {
 
   /** The plan of this description, printed, without anything being done. */
   explain(): string {
-    const { configuration, prepared } = this.#prepare()
-    return explain(configuration, prepared)
+    return explain(this.#prepare('attached').configuration)
   }
 
   /**
@@ -232,19 +252,21 @@ export class Container {
    * done; or the step and the system call that failed.
    */
   async create(options: CreateOptions = {}): Promise<Box> {
-    onlyKeys('create', options, ['lifetime', 'signal'])
-    if (options.lifetime !== undefined && options.lifetime !== 'attached')
-      throw new CofferdamError(`create.lifetime: ${options.lifetime} is not supported yet`, {
-        code: 'ERR_UNSUPPORTED',
-        option: 'create.lifetime',
-      })
+    onlyKeys('create', options, ['lifetime', 'stateFolder', 'signal'])
+    const { lifetime = 'attached' } = options
+    if (!lifetimes.includes(lifetime))
+      throw invalidOption(
+        'create.lifetime',
+        `${String(lifetime)} is none; ${lifetimes.join(', ')} are`,
+      )
+    const root = stateRoot('create', options)
     if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
       throw invalidOption('create.signal', 'must be an AbortSignal')
     options.signal?.throwIfAborted()
-    const { configuration, prepared } = this.#prepare()
+    const { configuration, prepared } = this.#prepare(lifetime)
     const id = configuration.id ?? randomId()
     try {
-      return await Box.create(id, configuration, prepared, options.signal)
+      return await Box.create(root, id, configuration, prepared, options.signal)
     } catch (error) {
       // What it looked like may have changed since it was looked at.
       this.#ready = undefined
@@ -253,11 +275,32 @@ export class Container {
     }
   }
 
+  /**
+   * Finds a container that this or another program has made, also one that has
+   * ended or that was never finished. An attached one is found by other programs
+   * only if it has changed something on the host, and then can only be deleted.
+   *
+   * @throws CofferdamError `ENOENT` when there is none of that name.
+   */
+  static async load(id: string, options: StateOptions = {}): Promise<Box> {
+    return Box.load(stateRoot('load', options), checkId(id))
+  }
+
+  /** All containers that {@link load} finds. Equivalent to: `docker ps --all` */
+  static async list(options: StateOptions = {}): Promise<Box[]> {
+    return Box.list(stateRoot('list', options))
+  }
+
   /** What is said to the builder later does not change what has been made. */
-  #prepare(): { configuration: Configuration; prepared: Prepared } {
-    if (this.#ready === undefined) {
+  #prepare(lifetime: Lifetime): { configuration: Configuration; prepared: Prepared } {
+    if (this.#ready?.configuration.lifetime !== lifetime) {
       const { mounts, steps } = this.#configuration
-      const configuration = { ...this.#configuration, mounts: [...mounts], steps: [...steps] }
+      const configuration = {
+        ...this.#configuration,
+        lifetime,
+        mounts: [...mounts],
+        steps: [...steps],
+      }
       if (isolates(configuration, 'user')) configuration.idMappings = idMappingsOf(configuration)
       this.#ready = { configuration, prepared: prepare(configuration) }
     }

@@ -35,6 +35,7 @@ import {
   step,
 } from '../plan/index.js'
 import * as proc from '../process/index.js'
+import { keeperStep, listenStep, recordStep, startSocketStep } from './compose-kept.js'
 import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
 
@@ -44,6 +45,7 @@ export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as co
 // Steps that are the same for all containers are made once, since making them
 // is most of what a new configuration costs.
 const detach = proc.detachStep()
+const detachForGood = proc.detachStep(false)
 const session = proc.sessionStep()
 const defaultBounding = boundingSet(resolveCapabilities({ capabilities: undefined }))
 let signals: InitStep | undefined
@@ -55,6 +57,8 @@ export interface ProcessRequest {
   specification: proc.ProcessSpecification
   /** Which of the standard streams are pipes of ours. */
   pipes: readonly number[]
+  /** It dies with the program that starts it; default: true. */
+  dies?: boolean
 }
 
 /**
@@ -74,8 +78,15 @@ export function compose(
   }
 }
 
-/** Whether clone3 makes the PID namespace: not when it is to belong to a new user namespace. */
+/**
+ * Whether clone3 makes the PID namespace: not when it is to belong to a new user
+ * namespace, or its first process is to be a keeper's child.
+ */
 export function clonesPid(configuration: Configuration): boolean {
+  return beginsPid(configuration) && configuration.lifetime !== 'detached'
+}
+
+function beginsPid(configuration: Configuration): boolean {
   return isolates(configuration, 'pid') && !isolates(configuration, 'user')
 }
 
@@ -86,7 +97,10 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
 
   for (const directory of lockedDirectories(configuration)) steps.push(lockStep(directory))
   if (own('network') && !own('user')) steps.push(networkInAdvance)
-  steps.push(detach)
+  const { lifetime } = configuration
+  if (lifetime === 'detached') steps.push(keeperStep(beginsPid(configuration)))
+  steps.push(lifetime === 'released' ? detachForGood : detach)
+  if (lifetime !== 'attached') steps.push(startSocketStep)
 
   // Joined namespaces are found by the host's paths, so before a new mount
   // namespace is entered, and the mount namespace itself last of all; and with
@@ -100,6 +114,8 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
     const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(own)
     if (created.length > 0) steps.push(unshare(created))
   }
+  // Before anything is done outside, and when init is the process that it stays.
+  if (lifetime !== 'attached') steps.push(recordStep)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
@@ -115,7 +131,7 @@ function unshareAll(configuration: Configuration): InitStep[] {
   if (all.length > 0) steps.push(unshare(all))
   if (all.includes('pid')) steps.push(step('first process', sibling()))
   // It ends with a change of user, and a child does not have it.
-  steps.push(proc.dieWithHostStep())
+  if (configuration.lifetime !== 'released') steps.push(proc.dieWithHostStep())
   if (all.includes('network')) steps.push(step('loopback', ...loopbackUp()))
   return steps
 }
@@ -166,7 +182,7 @@ export function composeExec(configuration: Configuration, container: Slot): Init
 /** The process half. */
 export function composeProcess(
   configuration: Configuration,
-  { specification, pipes }: ProcessRequest,
+  { specification, pipes, dies }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
   const { uid, gid, groups, terminal } = specification
@@ -188,7 +204,7 @@ export function composeProcess(
   steps.push(proc.userStep(specification, keepCapabilities()))
   steps.push(capabilitySets(sets))
   if (configuration.noNewPrivileges) steps.push(proc.noNewPrivilegesStep())
-  steps.push(proc.readyStep(specification))
+  steps.push(proc.readyStep(specification, dies))
   if (specification.init) {
     if (!isolates(configuration, 'pid'))
       throw conflict('init', "needs a PID namespace: isolate('pid')")
@@ -268,8 +284,12 @@ function insert(
   return steps
 }
 
+const parkStep: InitStep = step('park', park())
+
 /** Ends the setup half. */
-export const parkStep: InitStep = step('park', park())
+export function parkSteps({ lifetime }: Configuration): InitStep[] {
+  return lifetime === 'attached' ? [parkStep] : [listenStep]
+}
 
 /** Refuses what contradicts itself, before anything is done. */
 export function checkConfiguration(configuration: Configuration): void {

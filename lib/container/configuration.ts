@@ -28,9 +28,18 @@ export interface StepPlacement {
   half?: 'setup' | 'process'
 }
 
+/**
+ * How long a container lives. `'attached'`: it dies with the program that made
+ * it, however that dies. `'detached'`: it has a keeper, a small process that
+ * stays with it, holds its streams and writes down how it ended. `'released'`:
+ * it has none, and belongs to whoever reaps it when its maker has ended.
+ */
+export type Lifetime = 'attached' | 'detached' | 'released'
+
 /** All that a builder has been told. Plain data but for `steps`. */
 export interface Configuration {
   id: string | undefined
+  lifetime: Lifetime
   rootfs: OverlayRoot | DirectoryRoot | undefined
   isolation: Partial<Record<NamespaceKind, Isolation>> | undefined
   /** Of a new user namespace. */

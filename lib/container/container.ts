@@ -11,23 +11,30 @@ import { type NamespaceKind, pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, HostContext, Operation, WaitingStep } from '../plan/index.js'
 import { findUser, isNamed, type ProcessOptions, processKey } from '../process/index.js'
 import { isolates } from './compose.js'
+import { recordStep } from './compose-kept.js'
 import type { Configuration } from './configuration.js'
 import { readInside, signalOthers } from './errand.js'
-import { Init } from './init.js'
+import { Init, type Owner } from './init.js'
 import { Journal } from './journal.js'
+import { TERMINAL } from './keeper.js'
+import { Kept } from './kept.js'
 import {
   explain,
   hostnameOf,
   type Prepared,
+  type PreparedProcesses,
   prepareExec,
   prepareProcess,
+  prepareProcesses,
   specify,
 } from './prepare.js'
 import type { ContainerProcess, Exit, PipedProcess } from './process.js'
 import { descendants, type ProcessInfo, processesOfNamespace } from './processes.js'
 import { type SignalName, signalNumber } from './signals.js'
-import { type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
-import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
+import { type Lock, nameTaken, StateFolder } from './state.js'
+import { isLogged, type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
+import { recordedTarget, removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
+import { Terminal } from './terminal.js'
 
 /** What {@link Box.start} and {@link Box.exec} take besides the program and its arguments. */
 export interface StartOptions extends ProcessOptions {
@@ -48,16 +55,29 @@ export interface Omission {
  */
 export type Status = 'creating' | 'created' | 'starting' | 'running' | 'stopped' | 'deleted'
 
-/** A container that has been made. Comes from the builder's `create()`. */
+/** The attached containers of this program, by state folder and name. */
+const boxes = new Map<string, Box>()
+
+/**
+ * A container that has been made. Comes from the builder's `create()`, or from
+ * `Container.load()`; several programs can have one of the same container.
+ */
 export class Box implements AsyncDisposable {
   readonly id: string
   /** Steps marked as optional that this machine could not carry out. */
   readonly omitted: Omission[] = []
   readonly #configuration: Configuration
-  readonly #prepared: Prepared
-  readonly #journal: Journal
-  readonly #init: Init
+  readonly #prepared: PreparedProcesses
+  readonly #root: string
+  #journal: Journal
+  /** Of one that may outlive this program. */
+  #kept: Kept | undefined
+  /** Where an attached one writes its journal, if it has any. */
+  #folder: StateFolder | undefined
+  #ownInit: Init | undefined
   #main: ContainerProcess | undefined
+  #createdAt = Date.now()
+  #startedAt: number | undefined
   /** The inits of {@link exec} that have not ended. */
   readonly #others = new Set<Init>()
   /** Its processes, as long as they may hold descriptors. */
@@ -67,38 +87,34 @@ export class Box implements AsyncDisposable {
   #deleting: Promise<void> | undefined
   #deleted = false
 
-  private constructor(id: string, configuration: Configuration, prepared: Prepared) {
+  private constructor(
+    root: string,
+    id: string,
+    configuration: Configuration,
+    prepared: PreparedProcesses,
+  ) {
+    this.#root = root
     this.id = id
     this.#configuration = configuration
     this.#prepared = prepared
-    this.#journal = new Journal(id)
-    this.#init = new Init(`container ${id}`, {
-      texts: plan => this.#texts(plan),
-      waiting: (step, pid, descriptor) => {
-        this.#hostStep = this.#runHostStep(step, pid, descriptor)
-        return this.#hostStep
-      },
-      making: operation => this.#beforeMaking(operation),
-      omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
-    })
+    this.#journal = new Journal(() => this.#journalFolder())
   }
 
   /** @internal What the builder's `create()` does. */
   static async create(
+    root: string,
     id: string,
     configuration: Configuration,
     prepared: Prepared,
     signal: AbortSignal | undefined,
   ): Promise<Box> {
-    if (!native().claim(id))
-      throw new CofferdamError(`there is already a container named ${id}`, {
-        code: 'EEXIST',
-        option: 'id',
-      })
-    const box = new Box(id, configuration, prepared)
-    const abort = () => box.#init.fail(asError(signal?.reason))
+    const box = new Box(root, id, configuration, prepared)
+    const lock = box.#claim()
+    const init = new Init(`container ${id}`, box.#owner())
+    box.#ownInit = init
+    const abort = () => init.fail(asError(signal?.reason))
     try {
-      const parked = box.#init.launch(prepared)
+      const parked = init.launch(prepared, undefined, box.#kept?.folder)
       signal?.addEventListener('abort', abort)
       await parked
       return box
@@ -110,7 +126,108 @@ export class Box implements AsyncDisposable {
       throw error
     } finally {
       signal?.removeEventListener('abort', abort)
+      lock?.release()
     }
+  }
+
+  /** @internal What `Container.load()` does. */
+  static load(root: string, id: string): Box {
+    const own = boxes.get(`${root}/${id}`)
+    if (own !== undefined) return own
+    const kept = new Kept(StateFolder.open(root, id))
+    const { configuration, createdAt } = kept.facts
+    const box = new Box(root, id, configuration, prepareProcesses(configuration))
+    box.#kept = kept
+    box.#createdAt = createdAt
+    return box
+  }
+
+  /** @internal What `Container.list()` does. */
+  static list(root: string): Box[] {
+    const own = [...boxes.values()].filter(box => box.#root === root)
+    const names = new Set(own.map(box => box.id))
+    for (const name of StateFolder.names(root)) {
+      if (names.has(name)) continue
+      try {
+        own.push(Box.load(root, name))
+      } catch (error) {
+        if ((error as CofferdamError).code !== 'ENOENT') throw error // deleted meanwhile
+      }
+    }
+    return own.sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Takes the name: of an attached container in this program, of others for all. */
+  #claim(): Lock | undefined {
+    const { id, lifetime } = this.#configuration
+    const key = `${this.#root}/${this.id}`
+    if (lifetime !== 'attached') {
+      if (boxes.has(key)) throw nameTaken(this.id)
+      const [kept, lock] = Kept.create(this.#root, this.id, { ...this.#configuration, steps: [] })
+      this.#kept = kept
+      return lock
+    }
+    if (!native().claim(this.id)) throw nameTaken(this.id)
+    if (id !== undefined && StateFolder.has(this.#root, id)) {
+      native().unclaim(id)
+      throw nameTaken(id)
+    }
+    boxes.set(key, this)
+    return undefined
+  }
+
+  /** What its first init asks for. */
+  #owner(): Owner {
+    return {
+      texts: plan => this.#texts(plan),
+      waiting: (step, pid, descriptor) => {
+        this.#hostStep = this.#runHostStep(step, pid, descriptor)
+        return this.#hostStep
+      },
+      making: operation => this.#beforeMaking(operation),
+      omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
+      kept: pid => this.#kept?.keptBy(pid),
+      ending: exit => this.#kept?.ending(exit) ?? Promise.resolve(exit),
+    }
+  }
+
+  /** Its first init; of another program's container as it is by now. */
+  get #init(): Init {
+    if (this.#ownInit !== undefined) return this.#ownInit
+    const identity = this.#kept?.init
+    const what = `container ${this.id}`
+    if (identity === undefined) return Init.none(what, this.#owner())
+    this.#ownInit = new Init(what, this.#owner(), identity)
+    return this.#ownInit
+  }
+
+  /** Where an attached container's journal goes, which exists only if it has one. */
+  #journalFolder(): StateFolder {
+    if (this.#kept !== undefined) return this.#kept.folder
+    if (this.#folder === undefined) {
+      const configuration = { ...this.#configuration, steps: [] }
+      const [folder, lock] = StateFolder.create(this.#root, this.id, configuration)
+      lock.release() // the program that it belongs to is the lock
+      this.#folder = folder
+    }
+    return this.#folder
+  }
+
+  /** When it was made. */
+  get createdAt(): Date {
+    return new Date(this.#createdAt)
+  }
+
+  /** When its first process was started. */
+  get startedAt(): Date | undefined {
+    const at = this.#startedAt ?? this.#kept?.started?.startedAt
+    return at === undefined ? undefined : new Date(at)
+  }
+
+  /** When that ended, if it is known. */
+  get finishedAt(): Date | undefined {
+    const at = this.#kept?.end?.finishedAt ?? this.#ownInit?.endedAt
+    return at === undefined ? undefined : new Date(at)
   }
 
   /**
@@ -118,23 +235,29 @@ export class Box implements AsyncDisposable {
    * started. None once it has ended, since the number may be another's then.
    */
   get pid(): number | undefined {
-    return this.#init.pid
+    return this.#kept === undefined ? this.#init.pid : this.#kept.pid
   }
 
-  /** Its first process, once started. */
+  /** Its first process, once started; {@link attach} gets it streams that this program lacks. */
   get main(): ContainerProcess | undefined {
+    const kept = this.#kept
+    if (this.#main === undefined && kept?.started !== undefined) {
+      const { status } = this
+      if (status === 'running' || status === 'stopped') this.#main = this.#init.found()
+    }
     return this.#main
   }
 
   get status(): Status {
     if (this.#deleted) return 'deleted'
+    if (this.#kept !== undefined) return this.#kept.status
     const { status } = this.#init
     return status === 'parked' ? 'created' : status === 'ended' ? 'stopped' : status
   }
 
   /** The plan, printed: every step and system call in order, on both sides. */
   explain(): string {
-    return explain(this.#configuration, this.#prepared)
+    return explain(this.#configuration)
   }
 
   /**
@@ -154,12 +277,77 @@ export class Box implements AsyncDisposable {
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('start', options, startOptions)
     this.#mustBe('created', 'start')
-    let [plan, wanted] = this.#prepareStart(argv, options)
+    let [plan, wanted] = this.#prepareStart(argv, options, true)
     const resolved = await this.#lookUp(options)
     this.#mustBe('created', 'start') // still
-    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
-    this.#main = await this.#init.start(plan, wanted)
+    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
+    const kept = this.#kept
+    this.#main = await (kept === undefined
+      ? this.#init.start(plan, wanted)
+      : this.#startKept(kept, plan, wanted, argv))
+    this.#startedAt = Date.now()
     return this.#main
+  }
+
+  async #startKept(
+    kept: Kept,
+    plan: EncodedPlan,
+    wanted: ParsedStdio,
+    argv: readonly string[] | undefined,
+  ): Promise<ContainerProcess> {
+    const lock = await this.#init.await(kept.folder.lock())
+    try {
+      this.#mustBe('created', 'start') // another program may have been first
+      kept.recordStart(argv ?? this.#configuration.process?.argv)
+      return await this.#init.start(plan, wanted, kept.folder, kept.hasKeeper)
+    } catch (error) {
+      if (this.#kept?.status !== 'running') kept.forgetStart()
+      throw error
+    } finally {
+      lock.release()
+    }
+  }
+
+  /**
+   * Gets the streams of the first process of a detached container, which its
+   * keeper has held since the program that had them let go of them or ended;
+   * when it has ended, what nobody had read. What goes to a log is in the log.
+   * Equivalent to: `docker attach`
+   *
+   * @throws CofferdamError `EBUSY` while another program has them;
+   * `ERR_UNSUPPORTED` when the container has no keeper; `ERR_STATE` when nothing
+   * has been started.
+   */
+  async attach(): Promise<ContainerProcess> {
+    const kept = this.#kept
+    if (!kept?.hasKeeper)
+      throw new CofferdamError(`attach: container ${this.id} has no keeper`, {
+        code: 'ERR_UNSUPPORTED',
+        hint: "create({ lifetime: 'detached' }) gives it one",
+      })
+    const { main } = this
+    if (main === undefined) throw this.#notNow('attach')
+    if (main.attached) return main
+    this.#init.adopt()
+    try {
+      const keeper = kept.connect()
+      try {
+        const held = keeper.give()
+        const terminal = held.get(TERMINAL)
+        const pipes = [0, 1, 2].map(number => held.get(number) ?? -1)
+        main.give(pipes, terminal === undefined ? undefined : new Terminal(terminal), keeper)
+      } catch (error) {
+        keeper.close()
+        throw error
+      }
+    } catch (error) {
+      // It may just have ended; otherwise it has a reason.
+      if (kept.end === undefined || (error as CofferdamError).code === 'EBUSY') throw error
+      await kept.keeperEnd(false)
+      const rest = kept.rest(TERMINAL)
+      main.give([-1, rest.length > 0 ? rest : kept.rest(1), kept.rest(2)], undefined)
+    }
+    return main
   }
 
   /**
@@ -181,10 +369,10 @@ export class Box implements AsyncDisposable {
     onlyKeys('exec', options, execOptions)
     this.#mustBe('running', 'exec')
     const alone = { ...options, init: false }
-    let [plan, wanted] = this.#prepareStart(argv, alone)
+    let [plan, wanted] = this.#prepareStart(argv, alone, false)
     const resolved = await this.#lookUp(alone)
     this.#mustBe('running', 'exec') // still
-    if (resolved !== alone) [plan, wanted] = this.#prepareStart(argv, resolved)
+    if (resolved !== alone) [plan, wanted] = this.#prepareStart(argv, resolved, false)
     const init = new Init(`a process of container ${this.id}`, {
       texts: encoded => this.#texts(encoded),
       waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
@@ -253,7 +441,7 @@ export class Box implements AsyncDisposable {
       } finally {
         clearTimeout(timer)
       }
-    } else if (this.#init.status !== 'ended') {
+    } else if (this.status !== 'stopped' && this.status !== 'deleted') {
       this.#init.kill()
       await this.#init.end()
     }
@@ -266,8 +454,7 @@ export class Box implements AsyncDisposable {
    * and their descendants. Equivalent to: `docker top`
    */
   async processes(): Promise<ProcessInfo[]> {
-    const inits = [this.#init, ...this.#others]
-    const pids = inits.flatMap(init => init.pid ?? [])
+    const pids = [this, ...this.#others].flatMap(({ pid }) => pid ?? [])
     if (!isolates(this.#configuration, 'pid')) return descendants(pids)
     return this.pid === undefined ? [] : processesOfNamespace(this.pid)
   }
@@ -285,6 +472,28 @@ export class Box implements AsyncDisposable {
   }
 
   async #delete(): Promise<void> {
+    let lock: Lock | undefined
+    try {
+      lock = await this.#kept?.folder.lock()
+    } catch (error) {
+      if ((error as CofferdamError).code !== 'ENOENT') throw error
+      this.#deleted = true // by another program
+      return
+    }
+    try {
+      await this.#deleteLocked()
+    } finally {
+      lock?.release()
+    }
+  }
+
+  async #deleteLocked(): Promise<void> {
+    const kept = this.#kept
+    if (kept?.facts.configuration.lifetime === 'attached' && kept.status === 'running')
+      throw new CofferdamError(`delete: container ${this.id} is another program's`, {
+        code: 'ERR_STATE',
+        hint: `process ${kept.facts.maker.pid} has made it, and it ends with that`,
+      })
     const inits = [this.#init, ...this.#others].filter(init => init.status !== 'ended')
     for (const init of inits) init.kill()
     for (const init of inits) await init.end()
@@ -303,10 +512,19 @@ export class Box implements AsyncDisposable {
       // It has been reported as what made create() fail.
     }
     try {
+      if (this.#kept !== undefined) {
+        await this.#kept.keeperEnd(true)
+        if (this.#journal.empty) this.#journal = Journal.load(this.#kept.folder, recordedTarget)
+      }
       if (!this.#journal.empty) await this.#journal.rollBack()
       if (targetsAreLeft()) removeLeftTargets()
+      this.#kept?.folder.remove()
+      this.#folder?.remove()
     } finally {
-      native().unclaim(this.id)
+      if (this.#kept === undefined) {
+        native().unclaim(this.id)
+        boxes.delete(`${this.#root}/${this.id}`)
+      }
     }
   }
 
@@ -322,18 +540,27 @@ export class Box implements AsyncDisposable {
   #prepareStart(
     argv: readonly string[] | undefined,
     { stdio, ...options }: StartOptions,
+    isFirst: boolean,
   ): [EncodedPlan, ParsedStdio] {
     const onTerminal = options.terminal ?? this.#configuration.process?.terminal
     if (onTerminal && stdio !== undefined)
       throw conflict('stdio', 'the standard streams are the terminal')
     const wanted = parseStdio(onTerminal ? 'ignore' : stdio)
+    if (!(isFirst && this.#kept?.hasKeeper) && isLogged(wanted))
+      throw new CofferdamError('stdio: nobody is there to write the log', {
+        code: 'ERR_UNSUPPORTED',
+        option: 'stdio',
+        hint: "start() of a container with lifetime 'detached' can have one; { file } always works",
+      })
     const { pipes } = wanted
+    // A process of exec() dies with the program that has called it.
+    const dies = !isFirst || this.#configuration.lifetime !== 'released'
     const key = processKey(argv, options)
     const plan = prepareProcess(
       this.#configuration,
       this.#prepared,
-      key && `${pipes.join()}\0${key}`,
-      () => ({ specification: specify(this.#configuration, argv, options), pipes }),
+      key && `${pipes.join()}\0${dies}\0${key}`,
+      () => ({ specification: specify(this.#configuration, argv, options), pipes, dies }),
     )
     return [plan, wanted]
   }
@@ -361,7 +588,11 @@ export class Box implements AsyncDisposable {
     // An init that failed while it was parked says more.
     if (this.status === 'stopped' && this.#main === undefined && this.#init.error)
       throw this.#init.error
-    throw new CofferdamError(`${what}: container ${this.id} is ${this.status}`, {
+    throw this.#notNow(what)
+  }
+
+  #notNow(what: string): CofferdamError {
+    return new CofferdamError(`${what}: container ${this.id} is ${this.status}`, {
       code: 'ERR_STATE',
       cause: this.#init.error,
     })
@@ -375,6 +606,7 @@ export class Box implements AsyncDisposable {
       descriptor,
       namespace: (kind: NamespaceKind) => pathOf(kind, pid),
     }
+    if (step === recordStep) return this.#kept?.record(pid)
     const { undo } = step
     if (undo !== undefined)
       this.#journal.add({ step: step.name, undo: () => undo.call(step, context) })

@@ -1,12 +1,20 @@
 import { constants } from 'node:os'
-import { CofferdamError, NativeEvent, native, nativeError } from '../base/index.js'
+import {
+  CofferdamError,
+  NativeEvent,
+  native,
+  nativeError,
+  type ProcessIdentity,
+} from '../base/index.js'
 import type { EncodedPlan, Operation, WaitingStep } from '../plan/index.js'
 import { terminalHandover } from '../process/index.js'
 import { failureError } from './failure.js'
+import { Keeper, TERMINAL } from './keeper.js'
 import { ContainerProcess, type Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
 import { signalName } from './signals.js'
-import { closeStdio, openStdio, type ParsedStdio } from './stdio.js'
+import type { StateFolder } from './state.js'
+import { openStdio, type ParsedStdio } from './stdio.js'
 import { Terminal } from './terminal.js'
 
 /** What makes a process: the plans of both sides, encoded. */
@@ -29,6 +37,10 @@ export interface Owner {
   making(operation: Operation): void
   /** An optional step failed and was left out. */
   omitted(error: CofferdamError): void
+  /** It has a keeper, of this pid. */
+  kept?(pid: number): void
+  /** How it ended, when this program, which may not be its parent, has no better news. */
+  ending?(exit: Exit): Promise<Exit>
 }
 
 /**
@@ -46,6 +58,8 @@ export class Init {
   status: InitStatus = 'creating'
   /** Pid as the host sees it; none before it is known, nor after the end. */
   pid: number | undefined
+  /** When it ended, in milliseconds since 1970. */
+  endedAt: number | undefined
   /** What went wrong first. */
   error: Error | undefined
   readonly #what: string
@@ -59,11 +73,30 @@ export class Init {
   #process: ContainerProcess | undefined
   #resolveExited: ((exit: Exit) => void) | undefined
   #ended: (() => void)[] = []
+  /** Which process it is, of one that another program has made. */
+  readonly #identity: ProcessIdentity | undefined
+  /** It may outlive this program, and does not keep it alive. */
+  #outlives = false
+  /** How many operations wait for it, and so keep this program alive. */
+  #waiting = 0
+  #keeper: Keeper | undefined
 
-  /** @param what Is what messages call it, as `container x`. */
-  constructor(what: string, owner: Owner) {
+  /**
+   * @param what Is what messages call it, as `container x`.
+   * @param identity Of one that is there already.
+   */
+  constructor(what: string, owner: Owner, identity?: ProcessIdentity) {
     this.#what = what
     this.#owner = owner
+    this.#identity = identity
+    this.#outlives = identity !== undefined
+  }
+
+  /** One that has not come so far. */
+  static none(what: string, owner: Owner): Init {
+    const init = new Init(what, owner)
+    init.status = 'ended'
+    return init
   }
 
   /**
@@ -71,20 +104,30 @@ export class Init {
    * `target`, and has it carry out the setup half. Resolves when it is parked,
    * rejects when it has ended without.
    */
-  launch({ cloneFlags, ahead, host, setup }: Launch, target?: Init): Promise<void> {
+  launch(
+    { cloneFlags, ahead, host, setup }: Launch,
+    target?: Init,
+    folder?: StateFolder,
+  ): Promise<void> {
+    target?.adopt()
+    this.#outlives = folder !== undefined
+    const create = (descriptor: number) =>
+      native().create(
+        cloneFlags,
+        ahead?.bytes ?? null,
+        host?.bytes ?? null,
+        setup.bytes,
+        this.#owner.texts(setup),
+        setup.patches,
+        target === undefined ? 0 : target.#handle,
+        descriptor,
+        setup.forks,
+      )
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
       this.#setup = this.#plan = setup
       try {
-        this.#handle = native().create(
-          cloneFlags,
-          ahead?.bytes ?? null,
-          host?.bytes ?? null,
-          setup.bytes,
-          this.#owner.texts(setup),
-          setup.patches,
-          target === undefined ? 0 : target.#handle,
-        )
+        this.#handle = folder === undefined ? create(-1) : folder.use(create)
       } catch (error) {
         this.status = 'ended'
         for (const ended of this.#ended.splice(0)) ended()
@@ -100,24 +143,80 @@ export class Init {
     return this.launch(launch, target)
   }
 
-  /** Sends it what to run. Resolves when that has been executed. */
-  async start(plan: EncodedPlan, wanted: ParsedStdio): Promise<ContainerProcess> {
-    const stdio = openStdio(wanted)
+  /**
+   * Finds the process that it is to be, if that is another program's child.
+   *
+   * @returns whether it is still there.
+   */
+  adopt(): boolean {
+    if (this.#handle !== 0 || this.#identity === undefined) return this.status !== 'ended'
+    const { pid, startTime } = this.#identity
     try {
-      const pipes = native().start(
+      this.#handle = native().adopt(pid, startTime)
+    } catch (error) {
+      if (!isGone(error)) throw nativeError(this.#what, error)
+      this.#onExit(noExit)
+      return false
+    }
+    this.pid = pid
+    listen(this.#handle, (event, a, b, c, d) => this.#onEvent(event, a, b, c, d, null))
+    return true
+  }
+
+  /**
+   * Sends it what to run. Resolves when that has been executed.
+   *
+   * @param folder Of one that listens there for whoever comes.
+   * @param kept Whether it has a keeper, which then holds its streams.
+   */
+  async start(
+    plan: EncodedPlan,
+    wanted: ParsedStdio,
+    folder?: StateFolder,
+    kept = false,
+  ): Promise<ContainerProcess> {
+    if (folder === undefined) return await this.#start(plan, wanted)
+    this.adopt()
+    this.#wait(1)
+    try {
+      return await folder.use(descriptor => {
+        try {
+          native().connect(this.#handle, descriptor)
+        } catch (error) {
+          throw nativeError('start', error)
+        }
+        return this.#start(plan, wanted, kept ? new Keeper(descriptor) : undefined)
+      })
+    } finally {
+      this.#wait(-1)
+    }
+  }
+
+  async #start(plan: EncodedPlan, wanted: ParsedStdio, keeper?: Keeper): Promise<ContainerProcess> {
+    const stdio = openStdio(wanted, keeper)
+    this.#keeper = keeper
+    try {
+      const made = native().start(
         this.#handle,
         plan.bytes,
         this.#owner.texts(plan),
         plan.patches,
-        ...(stdio.fds as [number, number, number]),
+        ...stdio.fds,
       )
+      const pipes = keeper === undefined ? made : stdio.ours
       this.#plan = plan
       this.status = 'starting'
       const exited = new Promise<Exit>(resolve => {
         this.#resolveExited = resolve
       })
       const signal = (number: number) => this.signal(number)
-      const process = new ContainerProcess(this.pid as number, exited, pipes, signal)
+      const process = new ContainerProcess(
+        this.pid as number,
+        this.#outlives ? () => this.await(exited) : exited,
+        pipes,
+        signal,
+        keeper,
+      )
       this.#process = process
       return await new Promise<ContainerProcess>((resolve, reject) => {
         this.#settle = {
@@ -132,13 +231,27 @@ export class Init {
       if (isGone(error)) throw await this.#whyItEnded()
       throw nativeError('start', error)
     } finally {
-      closeStdio(stdio)
+      stdio.close()
     }
+  }
+
+  /** The process that another program has started. */
+  found(): ContainerProcess {
+    const exited = new Promise<Exit>(resolve => {
+      this.#resolveExited = resolve
+    })
+    const wait = () => {
+      this.adopt()
+      return this.await(exited)
+    }
+    const pid = this.#identity?.pid ?? 0
+    this.#process = new ContainerProcess(pid, wait, [-1, -1, -1], number => this.signal(number))
+    return this.#process
   }
 
   /** @throws CofferdamError `ESRCH` when it has ended. */
   signal(number: number): void {
-    if (this.status === 'ended')
+    if (!this.adopt())
       throw new CofferdamError(`kill: ${this.#what} has ended`, {
         code: 'ESRCH',
         errno: constants.errno.ESRCH,
@@ -159,6 +272,7 @@ export class Init {
 
   /** SIGKILL, if there is a process to get it; otherwise it gets it when it is parked. */
   kill(): void {
+    if (!this.adopt()) return
     try {
       native().signal(this.#handle, constants.signals.SIGKILL)
     } catch (error) {
@@ -169,7 +283,28 @@ export class Init {
 
   /** Resolves when it has ended. */
   async end(): Promise<void> {
-    if (this.status !== 'ended') await new Promise<void>(resolve => this.#ended.push(resolve))
+    if (this.adopt()) await this.await(new Promise<void>(resolve => this.#ended.push(resolve)))
+  }
+
+  /** Keeps this program alive until it is known. */
+  async await<T>(promise: Promise<T>): Promise<T> {
+    this.#wait(1)
+    try {
+      return await promise
+    } finally {
+      this.#wait(-1)
+    }
+  }
+
+  #wait(change: number): void {
+    this.#waiting += change
+    this.#hold()
+  }
+
+  /** Whether this program is to go on for its sake; the addon begins with yes. */
+  #hold(): void {
+    const busy = this.status === 'creating' || this.#waiting > 0
+    if (this.#outlives && this.#handle !== 0) native().hold(this.#handle, busy)
   }
 
   #onEvent(
@@ -185,6 +320,7 @@ export class Init {
         this.pid = a
         if (this.error !== undefined) return this.kill()
         this.status = 'parked'
+        this.#hold()
         return this.#succeed()
       case NativeEvent.started:
         this.status = 'running'
@@ -198,6 +334,8 @@ export class Init {
         this.pid = c
         void this.#atWaitingPoint(a, b)
         return
+      case NativeEvent.kept:
+        return this.#owner.kept?.(a)
       case NativeEvent.making:
         return this.#beforeMaking(a)
       case NativeEvent.spawnFailed:
@@ -223,12 +361,18 @@ export class Init {
     unlisten(this.#handle)
     const before = this.status
     this.status = 'ended'
+    this.endedAt = Date.now()
     this.pid = undefined
     const settle = this.#settle
     this.#settle = undefined
     const read = this.#process?.ended()
-    if (read === undefined) this.#resolveExited?.(exit)
-    else void read.then(() => this.#resolveExited?.(exit))
+    const known = this.#outlives ? this.#owner.ending?.(exit) : undefined
+    if (read === undefined && known === undefined) this.#resolveExited?.(exit)
+    else
+      void Promise.all([known ?? exit, read]).then(([last]) => {
+        this.#process?.letGo()
+        this.#resolveExited?.(last)
+      })
     if (this.#ended.length > 0) for (const ended of this.#ended.splice(0)) ended()
     if (this.#runs && this.error === undefined && exit.exitCode === 0) settle?.resolve()
     else settle?.reject(this.error ?? died(before, exit))
@@ -259,8 +403,10 @@ export class Init {
       return this.kill()
     }
     try {
-      if (step === terminalHandover) this.#process?.giveTerminal(new Terminal(descriptor))
-      else await this.#owner.waiting(step, this.pid as number, descriptor)
+      if (step === terminalHandover) {
+        this.#keeper?.hold(TERMINAL, descriptor)
+        this.#process?.giveTerminal(new Terminal(descriptor))
+      } else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
     } catch (cause) {
       const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??

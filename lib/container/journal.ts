@@ -1,6 +1,5 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { CofferdamError } from '../base/index.js'
-import { stateFolder } from './state.js'
+import type { StateFolder } from './state.js'
 
 /** Something done on the host that is to be taken back. */
 export interface JournalEntry {
@@ -14,17 +13,30 @@ export interface JournalEntry {
   record?: object
 }
 
+const FILE = 'journal.json'
+
 /**
  * What a container changed on the host, in the order in which it did. An entry
  * stands here before its change is made. Entries with a record are also
- * written to the container's state folder, which exists only if there are any.
+ * written to the container's state folder.
  */
 export class Journal {
-  readonly #id: string
+  readonly #folder: () => StateFolder
   #entries: JournalEntry[] = []
 
-  constructor(id: string) {
-    this.#id = id
+  /** @param folder Gives the state folder, when there is something to write. */
+  constructor(folder: () => StateFolder) {
+    this.#folder = folder
+  }
+
+  /** The journal of a container that another program has made. */
+  static load(
+    folder: StateFolder,
+    entryOf: (record: { step: string } & object) => JournalEntry,
+  ): Journal {
+    const journal = new Journal(() => folder)
+    journal.#entries = (folder.read<({ step: string } & object)[]>(FILE) ?? []).map(entryOf)
+    return journal
   }
 
   get empty(): boolean {
@@ -58,25 +70,14 @@ export class Journal {
     }
     const written = this.#entries.some(entry => entry.record !== undefined)
     this.#entries = failed
-    if (written) {
-      if (failed.some(entry => entry.record !== undefined)) this.#write()
-      else rmSync(this.#folder(), { recursive: true, force: true })
-    }
+    if (written) this.#write()
     if (first !== undefined) throw first
   }
 
-  #folder(): string {
-    return `${stateFolder()}/${this.#id}`
-  }
-
-  /** By rename, so that the file is whole at every moment. */
   #write(): void {
-    const folder = this.#folder()
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
     const records = this.#entries.flatMap(({ step, record }) =>
       record ? [{ step, ...record }] : [],
     )
-    writeFileSync(`${folder}/journal.json.new`, JSON.stringify(records), { mode: 0o600 })
-    renameSync(`${folder}/journal.json.new`, `${folder}/journal.json`)
+    this.#folder().write(FILE, records)
   }
 }

@@ -20,16 +20,22 @@ import {
   composeSetup,
   isolates,
   type ProcessRequest,
-  parkStep,
+  parkSteps,
   streamSlots,
 } from './compose.js'
+import { stateFolder } from './compose-kept.js'
 import type { Inspected } from './compose-mounts.js'
 import type { Configuration } from './configuration.js'
 import type { Launch } from './init.js'
+import { checkKept } from './kept.js'
 
 /** All that can be computed once for any number of containers. */
-export interface Prepared extends Launch {
+export interface Prepared extends Launch, PreparedProcesses {
   inspected: Inspected
+}
+
+/** What can be computed once for what runs in a container. */
+export interface PreparedProcesses {
   /** How a further process gets into the container, once one has been wanted. */
   exec?: Launch
   /**
@@ -51,6 +57,7 @@ export function prepare(configuration: Configuration): Prepared {
   if (known !== undefined) return known
 
   checkConfiguration(configuration)
+  checkKept(configuration)
   const inspected = inspect(configuration)
   const steps = composeSetup(configuration, inspected)
   const host = encodeHost(steps, false)
@@ -61,8 +68,12 @@ export function prepare(configuration: Configuration): Prepared {
     cloneFlags: clonesPid(configuration) ? Number(kinds.pid.flag.value) : 0,
     host,
     ahead,
-    setup: encode([...initSteps, parkStep, ...composeParked(configuration)], {
-      given: [...(host?.held ?? []), ...(ahead?.held ?? [])],
+    setup: encode([...initSteps, ...parkSteps(configuration), ...composeParked(configuration)], {
+      given: [
+        ...(configuration.lifetime === 'attached' ? [] : [stateFolder]),
+        ...(host?.held ?? []),
+        ...(ahead?.held ?? []),
+      ],
     }),
     processes: processesOf(configuration),
   }
@@ -102,7 +113,7 @@ export function hostnameOf(configuration: Configuration, id: string): string {
 }
 
 /** The encoded setup half of a process that joins a container. */
-export function prepareExec(configuration: Configuration, prepared: Prepared): Launch {
+export function prepareExec(configuration: Configuration, prepared: PreparedProcesses): Launch {
   const container = slot('container')
   prepared.exec ??= {
     cloneFlags: 0,
@@ -116,7 +127,7 @@ export function prepareExec(configuration: Configuration, prepared: Prepared): L
 /** The encoded process half for what is to run, or the one of the last time. */
 export function prepareProcess(
   configuration: Configuration,
-  prepared: Prepared,
+  prepared: PreparedProcesses,
   key: string | undefined,
   request: () => ProcessRequest,
 ): EncodedPlan {
@@ -209,8 +220,14 @@ function requireDirectory(option: string, path: string): void {
     })
 }
 
+/** For a container that another program has made. */
+export function prepareProcesses(configuration: Configuration): PreparedProcesses {
+  return { processes: processesOf(configuration) }
+}
+
 /** The whole plan of a configuration, printed. */
-export function explain(configuration: Configuration, { inspected }: Prepared): string {
+export function explain(configuration: Configuration): string {
+  const inspected = inspect(configuration)
   const argv = configuration.process?.argv ?? ['PROGRAM', 'ARGUMENT…']
   const specification = specify(configuration, argv, {})
   return explainPlan(compose(configuration, inspected, { specification, pipes: [0, 1, 2] }))

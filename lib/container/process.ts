@@ -1,5 +1,6 @@
 import { finished, type Readable } from 'node:stream'
-import { native } from '../base/index.js'
+import { CofferdamError, native } from '../base/index.js'
+import type { Keeper } from './keeper.js'
 import { type SignalName, signalNumber } from './signals.js'
 import { InputStream, OutputStream } from './streams.js'
 import type { Terminal } from './terminal.js'
@@ -23,31 +24,45 @@ export interface Exit {
 export class ContainerProcess {
   /** Its pid as the host sees it. Another's, perhaps, once it has ended. */
   readonly pid: number
-  /**
-   * Settles when it has ended, and what is being read of its output has been
-   * read; for the latter it waits no longer than a second, since another
-   * process may keep a pipe open. Never rejects.
-   */
-  readonly exited: Promise<Exit>
   /** Ends of the pipes that have no stream yet, or what was left in them. */
-  readonly #pipes: (number | Uint8Array)[]
+  #pipes: (number | Uint8Array)[]
   readonly #signal: (number: number) => void
   #terminal: Terminal | undefined
   #stdin: InputStream | undefined
   #stdout: OutputStream | undefined
   #stderr: OutputStream | undefined
+  /** By which the keeper knows that its streams are this program's for now. */
+  #keeper: Keeper | undefined
+  #exited: Promise<Exit> | (() => Promise<Exit>)
 
   /** @internal */
   constructor(
     pid: number,
-    exited: Promise<Exit>,
+    exited: Promise<Exit> | (() => Promise<Exit>),
     pipes: [number, number, number],
     signal: (number: number) => void,
+    keeper?: Keeper,
   ) {
     this.pid = pid
-    this.exited = exited
+    this.#exited = exited
+    this.#keeper = keeper
     this.#pipes = pipes
     this.#signal = signal
+  }
+
+  /**
+   * Settles when it has ended, and what is being read of its output has been
+   * read; for the latter it waits no longer than a second, since another
+   * process may keep a pipe open. Never rejects. Where nobody can know how it
+   * ended, both parts of the result are null.
+   *
+   * A process of an attached container keeps this program alive, as a child
+   * process does; one that may outlive it does so only once this has been asked
+   * for.
+   */
+  get exited(): Promise<Exit> {
+    if (typeof this.#exited === 'function') this.#exited = this.#exited()
+    return this.#exited
   }
 
   /** Its terminal, if it was started on one. */
@@ -62,7 +77,11 @@ export class ContainerProcess {
   get stdin(): InputStream | Terminal | null {
     if (this.#terminal !== undefined) return this.#terminal
     const pipe = this.#take(0)
-    if (pipe !== NONE) this.#stdin = new InputStream(typeof pipe === 'number' ? pipe : null)
+    if (pipe !== NONE) {
+      this.#stdin = new InputStream(typeof pipe === 'number' ? pipe : null)
+      // The keeper's own end would keep the process waiting for more.
+      this.#stdin.once('finish', () => this.#keeper?.letGo(0))
+    }
     return this.#stdin ?? null
   }
 
@@ -94,9 +113,48 @@ export class ContainerProcess {
     this.#signal(signalNumber(signal))
   }
 
+  /**
+   * Lets go of the streams of a detached container's process: it goes on, and
+   * another program may have them by `box.attach()`, from where they are.
+   *
+   * @throws CofferdamError `ERR_UNSUPPORTED` when nobody else holds them, so
+   * that this would end them.
+   */
+  detach(): void {
+    if (this.#keeper === undefined)
+      throw new CofferdamError('detach: nobody else holds the streams of this process', {
+        code: 'ERR_UNSUPPORTED',
+        hint: "only those of the first process of a container with lifetime 'detached' are held",
+      })
+    for (let number = 0; number < 3; number++) this.#closePipe(number)
+    for (const stream of [this.#stdin, this.#stdout, this.#stderr, this.#terminal])
+      stream?.destroy()
+    this.#pipes = [NONE, NONE, NONE]
+    this.#stdin = this.#stdout = this.#stderr = this.#terminal = undefined
+    this.#keeper.close()
+  }
+
   /** @internal */
   giveTerminal(terminal: Terminal): void {
     this.#terminal = terminal
+  }
+
+  /** @internal Gives it streams that the keeper has held, or what was left in them. */
+  give(pipes: (number | Uint8Array)[], terminal: Terminal | undefined, keeper?: Keeper): void {
+    this.#pipes = pipes
+    this.#stdin = this.#stdout = this.#stderr = undefined
+    this.#terminal = terminal
+    this.#keeper = keeper
+  }
+
+  /** @internal What it was to read has been read: the keeper need not wait. */
+  letGo(): void {
+    if (!this.#pipes.some(pipe => typeof pipe === 'number' && pipe >= 0)) this.#keeper?.close()
+  }
+
+  /** @internal Whether this program has its streams. */
+  get attached(): boolean {
+    return this.#keeper?.open === true
   }
 
   /**
@@ -109,8 +167,10 @@ export class ContainerProcess {
     for (let number = 0; number < 3; number++) {
       const pipe = this.#pipes[number]
       if (typeof pipe !== 'number' || pipe < 0) continue
-      if (number > 0) this.#pipes[number] = native().drain(pipe) ?? pipe
-      else this.#closePipe(0)
+      // Where there is a keeper it may yet be another program that asks for it.
+      const most = this.#keeper === undefined ? Number.MAX_SAFE_INTEGER : 0
+      if (number > 0) this.#pipes[number] = native().drain(pipe, most) ?? pipe
+      if (number === 0) this.#closePipe(0)
     }
     const read = [this.#stdout, this.#stderr, this.#terminal].filter(
       stream =>
@@ -125,6 +185,7 @@ export class ContainerProcess {
    */
   abandon(): void {
     for (let number = 0; number < 3; number++) this.#closePipe(number)
+    this.#keeper?.close()
     this.#stdin?.destroy()
     for (const stream of [this.#stdout, this.#stderr, this.#terminal])
       if (stream !== undefined && !isRead(stream)) stream.destroy()

@@ -1,9 +1,327 @@
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  CofferdamError,
+  identify,
+  native,
+  nativeError,
+  type ProcessIdentity,
+} from '../base/index.js'
+import { lockExclusively, openDirectory } from '../mounts/index.js'
+import { encode, hostStep } from '../plan/index.js'
+import type { Configuration } from './configuration.js'
+
+/** What is known of a container from its first moment on, and never changes. */
+export interface Facts {
+  version: 1
+  id: string
+  /** Milliseconds since 1970. */
+  createdAt: number
+  /** The program that made it. */
+  maker: ProcessIdentity
+  configuration: Configuration
+}
+
 /**
  * Where containers leave what must outlast the program that made them:
- * `/run/cofferdam`, or below `$XDG_RUNTIME_DIR` for an ordinary user.
+ * `/run/cofferdam`; for an ordinary user below `$XDG_RUNTIME_DIR`, or where there
+ * is none in a folder of the user's own for temporary files.
  */
-export function stateFolder(): string {
+export function defaultStateFolder(): string {
+  const uid = process.getuid?.() ?? 0
+  if (uid === 0) return '/run/cofferdam'
   const runtime = process.env.XDG_RUNTIME_DIR
-  if (process.getuid?.() !== 0 && runtime !== undefined) return `${runtime}/cofferdam`
-  return '/run/cofferdam'
+  return runtime === undefined ? `${tmpdir()}/cofferdam-${uid}` : `${runtime}/cofferdam`
+}
+
+/** How long an operation waits for another program's, before it gives up. */
+const PATIENCE = 30_000
+
+let made = 0
+
+/**
+ * A container's folder of facts: each file is written once, by rename, so that
+ * it is whole at every moment; what changes is asked of the kernel. The folder
+ * itself comes and goes by rename too, with all that it must have.
+ */
+export class StateFolder {
+  readonly path: string
+  readonly #root: string
+  readonly #id: string
+
+  private constructor(root: string, id: string) {
+    this.#root = root
+    this.#id = id
+    this.path = `${root}/${id}`
+  }
+
+  /**
+   * Makes the folder of a new container, which gives it its name.
+   *
+   * @returns the folder and its lock, which is held.
+   * @throws CofferdamError `EEXIST` when there is a container of this name.
+   */
+  static create(root: string, id: string, configuration: Configuration): [StateFolder, Lock] {
+    makeRoot(root)
+    const folder = new StateFolder(root, id)
+    const maker = identify(process.pid) as ProcessIdentity
+    const unnamed = `${root}/${temporary('new', maker)}`
+    mkdirSync(unnamed, { mode: 0o700 })
+    let lock: Lock | undefined
+    try {
+      const facts: Facts = { version: 1, id, createdAt: Date.now(), maker, configuration }
+      writeFileSync(`${unnamed}/container.json`, toJson(facts), { mode: 0o600 })
+      lock = tryLock(unnamed) as Lock
+      renameSync(unnamed, folder.path)
+    } catch (cause) {
+      lock?.release()
+      rmSync(unnamed, { recursive: true, force: true })
+      const { code } = cause as NodeJS.ErrnoException
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw stateError('create', folder.path, cause)
+      throw nameTaken(id)
+    }
+    return [folder, lock]
+  }
+
+  static has(root: string, id: string): boolean {
+    return new StateFolder(root, id).exists
+  }
+
+  /** @throws CofferdamError `ENOENT` when there is no such container. */
+  static open(root: string, id: string): StateFolder {
+    const folder = new StateFolder(root, id)
+    if (!folder.exists) throw folder.#gone()
+    return folder
+  }
+
+  /** Names of the containers that have a folder. Clears away what was left half-made. */
+  static names(root: string): string[] {
+    let all: string[]
+    try {
+      all = readdirSync(root)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw stateError('list', root, cause)
+    }
+    for (const name of all) {
+      const [, pid, startTime] = /^\.\w+-(\d+)-(\d+)-\d+$/.exec(name) ?? []
+      if (pid === undefined) continue
+      if (identify(Number(pid))?.startTime !== Number(startTime))
+        rmSync(`${root}/${name}`, { recursive: true, force: true })
+    }
+    return all.filter(name => !name.startsWith('.'))
+  }
+
+  get exists(): boolean {
+    return existsSync(`${this.path}/container.json`)
+  }
+
+  /** @throws CofferdamError `ENOENT` when the container has been deleted. */
+  facts(): Facts {
+    const facts = this.read<Facts>('container.json')
+    if (facts === undefined) throw this.#gone()
+    return facts
+  }
+
+  /** A fact; undefined when it has not been written. */
+  read<T>(name: string): T | undefined {
+    const text = this.bytes(name)?.toString()
+    return text === undefined ? undefined : (fromJson(text) as T)
+  }
+
+  bytes(name: string): Buffer | undefined {
+    try {
+      return readFileSync(`${this.path}/${name}`)
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+      throw stateError('read', `${this.path}/${name}`, cause)
+    }
+  }
+
+  write(name: string, fact: unknown): void {
+    const path = `${this.path}/${name}`
+    try {
+      writeFileSync(`${path}.new`, toJson(fact), { mode: 0o600 })
+      renameSync(`${path}.new`, path)
+    } catch (cause) {
+      throw stateError('write', path, cause)
+    }
+  }
+
+  forget(name: string): void {
+    rmSync(`${this.path}/${name}`, { force: true })
+  }
+
+  /** A descriptor of the folder, for `use` and as long as it takes. */
+  use<T>(use: (descriptor: number) => T): T {
+    let descriptor: number
+    try {
+      descriptor = openSync(this.path, 'r')
+    } catch (cause) {
+      throw (cause as NodeJS.ErrnoException).code === 'ENOENT'
+        ? this.#gone()
+        : stateError('open', this.path, cause)
+    }
+    try {
+      return use(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+  }
+
+  /**
+   * Waits until no other operation, of any program, has the lock. The kernel
+   * tells nobody when a lock is given up but who sleeps on it, which would take a
+   * thread; so it is tried again, after 1 ms at first and 20 ms at most. flock(2)
+   *
+   * @throws CofferdamError `ENOENT` when the container is deleted meanwhile,
+   * `EBUSY` after half a minute.
+   */
+  async lock(): Promise<Lock> {
+    for (let until = Date.now() + PATIENCE, pause = 1; ; pause = Math.min(2 * pause, 20)) {
+      if (!this.exists) throw this.#gone()
+      const lock = tryLock(this.path)
+      if (lock !== undefined) {
+        if (lock.isOf(this.path)) return lock
+        lock.release() // of a folder that has gone
+      } else if (Date.now() > until) {
+        throw new CofferdamError(`another program is at work on container ${this.#id}`, {
+          code: 'EBUSY',
+          path: this.path,
+        })
+      }
+      await sleep(pause)
+    }
+  }
+
+  /** Takes the folder away, and with it the name. */
+  remove(): void {
+    const maker = identify(process.pid) as ProcessIdentity
+    const unnamed = `${this.#root}/${temporary('old', maker)}`
+    try {
+      renameSync(this.path, unnamed)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return
+      throw stateError('remove', this.path, cause)
+    }
+    rmSync(unnamed, { recursive: true, force: true })
+  }
+
+  #gone(): CofferdamError {
+    return new CofferdamError(`there is no container named ${this.#id}`, {
+      code: 'ENOENT',
+      path: this.path,
+    })
+  }
+}
+
+export function nameTaken(id: string): CofferdamError {
+  return new CofferdamError(`there is already a container named ${id}`, {
+    code: 'EEXIST',
+    option: 'id',
+  })
+}
+
+/** The right to change a container, until it is given up or this program ends. */
+export class Lock {
+  #descriptor: number
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor
+  }
+
+  /** Of the folder that is at this path now. */
+  isOf(path: string): boolean {
+    try {
+      const [ours, theirs] = [statSync(`/proc/self/fd/${this.#descriptor}/.`), statSync(path)]
+      return ours.ino === theirs.ino && ours.dev === theirs.dev
+    } catch {
+      return false
+    }
+  }
+
+  release(): void {
+    if (this.#descriptor >= 0) native().close(this.#descriptor)
+    this.#descriptor = -1
+  }
+}
+
+/** Undefined when another has it, or there is nothing to lock. */
+function tryLock(path: string): Lock | undefined {
+  const [open, directory] = openDirectory(path)
+  const steps = [hostStep('lock', open, lockExclusively(directory))]
+  try {
+    const [descriptor] = native().run(encode(steps, { hold: true }).bytes)
+    return new Lock(descriptor as number)
+  } catch (error) {
+    const { code } = nativeError('lock', error) as { code?: string }
+    if (code === 'EAGAIN' || code === 'ENOENT') return undefined
+    throw nativeError(`lock ${path}`, error)
+  }
+}
+
+/** Name of a folder that is no container's; whose maker has ended it is rubbish. */
+function temporary(kind: 'new' | 'old', { pid, startTime }: ProcessIdentity): string {
+  return `.${kind}-${pid}-${startTime}-${made++}`
+}
+
+/** Only its owner may look in: who can connect to what is there, controls containers. */
+function makeRoot(root: string): void {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 })
+    const stat = lstatSync(root)
+    const uid = process.getuid?.()
+    if (stat.isDirectory() && stat.uid === uid && (stat.mode & 0o022) === 0) return
+  } catch (cause) {
+    throw stateError('make', root, cause)
+  }
+  throw new CofferdamError(`state folder: ${root} could be changed by others`, {
+    code: 'EACCES',
+    path: root,
+    hint: 'it must be a directory of this user, to which no other may write',
+  })
+}
+
+function stateError(what: string, path: string, cause: unknown): unknown {
+  if (cause instanceof CofferdamError) return cause
+  const { code = 'EIO', errno = 0, syscall } = cause as NodeJS.ErrnoException
+  return new CofferdamError(`state folder: ${what} ${path}: ${code}`, {
+    code,
+    errno: -errno,
+    syscall,
+    path,
+    cause,
+  })
+}
+
+// JSON has no undefined, which takes a variable of the environment away.
+const UNDEFINED = '\0undefined'
+
+function toJson(fact: unknown): string {
+  return JSON.stringify(fact, (_, value) => (value === undefined ? UNDEFINED : value))
+}
+
+function fromJson(text: string): unknown {
+  const restore = (value: unknown): unknown => {
+    if (value === UNDEFINED) return undefined
+    if (typeof value !== 'object' || value === null) return value
+    for (const [key, inner] of Object.entries(value))
+      (value as Record<string, unknown>)[key] = restore(inner)
+    return value
+  }
+  return restore(JSON.parse(text))
 }

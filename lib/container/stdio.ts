@@ -1,18 +1,26 @@
 import { closeSync, fstatSync, openSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
 import {
   CofferdamError,
   flagOption,
   invalidOption,
+  native,
   onlyKeys,
+  parseSize,
+  type Size,
   STREAM_IGNORE,
   STREAM_PIPE,
   textOption,
 } from '../base/index.js'
+import { MAX_LOG_NAME } from '../plan/index.js'
+import type { Keeper, LogFile } from './keeper.js'
 
 /**
  * Where a standard stream goes: a pipe to this program, this program's own
  * stream, `/dev/null`, an open descriptor (or whatever has one: a FileHandle,
- * a file stream, a socket), or a file by its path on the host.
+ * a file stream, a socket), or a file by its path on the host. A log is a file
+ * that the keeper of a detached container writes and, when it is full, renames:
+ * the one before it is called `PATH.1`, and so on.
  */
 export type Stream =
   | 'pipe'
@@ -21,6 +29,16 @@ export type Stream =
   | number
   | { fd: number }
   | { file: string; append?: boolean }
+  | LogOptions
+
+/** Where a stream is logged. */
+export interface LogOptions {
+  log: string
+  /** Of each file. Default: 10 MiB. */
+  maxSize?: Size
+  /** How many files, 1 to 1000, with those that have been full. Default: 5. */
+  maxFiles?: number
+}
 
 /** One for all three streams, or a list for standard input, output and error. */
 export type Stdio = Stream | readonly Stream[]
@@ -29,22 +47,23 @@ export type Stdio = Stream | readonly Stream[]
 interface File {
   path: string
   flags: 'r' | 'w' | 'a'
-  option: string
 }
 
 /** {@link Stdio}, checked; nothing has been opened. */
 export interface ParsedStdio {
   /** For each stream its descriptor, what the addon is to make, or a file. */
-  streams: readonly (number | File)[]
+  streams: readonly (number | File | LogFile)[]
   /** Numbers of the streams that are to be pipes. */
   pipes: readonly number[]
 }
 
 /** The streams as the addon takes them. */
 export interface OpenStdio {
-  fds: readonly number[]
-  /** Descriptors that were opened for this start. */
-  opened: readonly number[]
+  fds: [number, number, number]
+  /** This program's ends of pipes that were made here; otherwise -1. */
+  ours: [number, number, number]
+  /** Closes what was opened for this start. */
+  close(): void
 }
 
 /** What one word for all three streams means. */
@@ -75,7 +94,7 @@ function isList(stdio: Stdio): stdio is readonly Stream[] {
   return Array.isArray(stdio)
 }
 
-function parseStream(number: number, stream: Stream): number | File {
+function parseStream(number: number, stream: Stream): number | File | LogFile {
   const option = `stdio[${number}]`
   if (stream === 'pipe') return STREAM_PIPE
   if (stream === 'ignore') return STREAM_IGNORE
@@ -84,38 +103,93 @@ function parseStream(number: number, stream: Stream): number | File {
     onlyKeys(option, stream, ['file', 'append'])
     const path = textOption(`${option}.file`, stream.file)
     const append = flagOption(`${option}.append`, stream.append, false)
-    return { path, flags: number === 0 ? 'r' : append ? 'a' : 'w', option }
+    return { path, flags: number === 0 ? 'r' : append ? 'a' : 'w' }
   }
+  if (typeof stream === 'object' && stream !== null && 'log' in stream)
+    return parseLog(number, stream)
   const fd = typeof stream === 'object' && stream !== null ? stream.fd : stream
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff)
-    throw invalidOption(option, "must be 'pipe', 'inherit', 'ignore', a descriptor, or { file }")
+    throw invalidOption(
+      option,
+      "must be 'pipe', 'inherit', 'ignore', a descriptor, { file }, or { log }",
+    )
   systemCall(option, 'fstat', undefined, () => fstatSync(fd))
   return fd
 }
 
-/** Opens the files that it names. */
-export function openStdio({ streams }: ParsedStdio): OpenStdio {
-  if (!streams.some(stream => typeof stream === 'object'))
-    return { fds: streams as number[], opened: [] }
-  const opened: number[] = []
-  try {
-    const fds = streams.map(stream => {
-      if (typeof stream === 'number') return stream
-      const { path, flags, option } = stream
-      const fd = systemCall(option, 'open', path, () => openSync(path, flags))
-      opened.push(fd)
-      return fd
-    })
-    return { fds, opened }
-  } catch (error) {
-    closeStdio({ fds: [], opened })
-    throw error
-  }
+function parseLog(number: number, stream: LogOptions): LogFile {
+  const option = `stdio[${number}]`
+  if (number === 0) throw invalidOption(option, 'is read, and a log can only be written')
+  onlyKeys(option, stream, ['log', 'maxSize', 'maxFiles'])
+  const path = resolve(textOption(`${option}.log`, stream.log))
+  const { maxFiles = 5 } = stream
+  const maxSize = parseSize(`${option}.maxSize`, stream.maxSize ?? '10MiB', 1)
+  if (!Number.isInteger(maxFiles) || maxFiles < 1 || maxFiles > 1000)
+    throw invalidOption(`${option}.maxFiles`, `${String(maxFiles)} is none; 1 to 1000 are`)
+  const name = basename(path)
+  if (Buffer.byteLength(name) > MAX_LOG_NAME - 1)
+    throw invalidOption(`${option}.log`, `its name has more than ${MAX_LOG_NAME - 1} bytes`)
+  return { folder: dirname(path), name, maxSize, maxFiles }
 }
 
-/** Closes what was opened for this start. */
-export function closeStdio({ opened }: OpenStdio): void {
-  for (const fd of opened) closeSync(fd)
+/** Whether something is to be logged, which takes a keeper. */
+export function isLogged({ streams }: ParsedStdio): boolean {
+  return streams.some(stream => typeof stream === 'object' && 'folder' in stream)
+}
+
+/**
+ * Opens the files that it names, and makes the pipes whose ends a keeper is to
+ * hold or to copy to logs. Other pipes are made by the addon.
+ */
+export function openStdio({ streams }: ParsedStdio, keeper: Keeper | undefined): OpenStdio {
+  const opened: number[] = []
+  const pipes: number[] = []
+  const logs = new Map<string, number>()
+  const stdio: OpenStdio = {
+    fds: [-1, -1, -1],
+    ours: [-1, -1, -1],
+    close() {
+      for (const fd of opened.splice(0)) closeSync(fd)
+      for (const fd of pipes.splice(0)) native().close(fd)
+    },
+  }
+  const open = (option: string, path: string, flags: string) => {
+    const fd = systemCall(option, 'open', path, () => openSync(path, flags))
+    opened.push(fd)
+    return fd
+  }
+  const log = (option: string, file: LogFile) => {
+    const path = `${file.folder}/${file.name}`
+    const known = logs.get(path)
+    if (known !== undefined) return known
+    open(option, path, 'a') // the error, if there is one, is to be ours
+    const [read, write] = native().pipe()
+    pipes.push(read, write)
+    keeper?.log(read, open(option, file.folder, 'r'), file)
+    logs.set(path, write)
+    return write
+  }
+  try {
+    streams.forEach((stream, number) => {
+      const option = `stdio[${number}]`
+      if (typeof stream === 'object') {
+        stdio.fds[number] =
+          'folder' in stream ? log(option, stream) : open(option, stream.path, stream.flags)
+      } else if (stream === STREAM_PIPE && keeper !== undefined) {
+        const ends = native().pipe()
+        const [ours, theirs] = number === 0 ? [ends[1], ends[0]] : ends
+        pipes.push(theirs)
+        stdio.ours[number] = ours
+        stdio.fds[number] = theirs
+        keeper.hold(number, ours)
+      } else stdio.fds[number] = stream
+    })
+    return stdio
+  } catch (error) {
+    stdio.close()
+    for (const fd of stdio.ours) if (fd >= 0) native().close(fd)
+    throw error
+  }
 }
 
 /** Calls Node, whose errors become ours. */

@@ -56,5 +56,7 @@ export class InputStream extends Socket {
   constructor(fd: number | null) {
     super(fd === null ? {} : { fd, readable: false, writable: true })
     if (fd === null) this.destroy()
+    // Node would keep a descriptor of something else in its place.
+    else this.once('finish', () => this.destroy())
   }
 }

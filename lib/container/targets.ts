@@ -34,8 +34,14 @@ export function targetEntries(root: string, path: string, file: boolean): Journa
       path: prefix,
       kind: file && i === missing.length - 1 ? 'file' : 'directory',
     }
-    return { step: `mount target ${prefix}`, undo: () => removeTarget(made), record: { made } }
+    return recordedTarget({ made })
   })
+}
+
+/** The journal entry of which this is the record. */
+export function recordedTarget(record: object): JournalEntry {
+  const { made } = record as { made: MadeTarget }
+  return { step: `mount target ${made.path}`, undo: () => removeTarget(made), record: { made } }
 }
 
 function exists(root: string, path: string): boolean {

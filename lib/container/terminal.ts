@@ -27,6 +27,7 @@ export class Terminal extends Duplex {
     listen(this.#terminal, () => {
       if (this.#wanted) this._read()
       if (this.#unwritten !== undefined) this.#writeOn()
+      this.#hold()
     })
   }
 
@@ -51,7 +52,18 @@ export class Terminal extends Duplex {
     return text(this)
   }
 
+  /** Who waits to read or to write keeps this program alive. */
+  #hold(): void {
+    if (!this.destroyed)
+      native().hold(this.#terminal, this.#wanted || this.#unwritten !== undefined)
+  }
+
   override _read(): void {
+    this.#readOn()
+    this.#hold()
+  }
+
+  #readOn(): void {
     this.#wanted = false
     for (let taken = 0; !this.destroyed; ) {
       // Whoever writes without end must not keep everything else from its turn.
@@ -76,6 +88,7 @@ export class Terminal extends Duplex {
   override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#unwritten = { bytes: chunk, done }
     this.#writeOn()
+    this.#hold()
   }
 
   override _final(done: (error?: Error | null) => void): void {

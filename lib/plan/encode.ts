@@ -31,6 +31,8 @@ export interface EncodedPlan {
   source(index: number): { step: Step; operation: Operation } | undefined
   /** What to run at each waiting point. */
   points: readonly WaitingStep[]
+  /** init goes on in another child of the host's. */
+  forks: boolean
   /** The slots that hold descriptors when the plan has run, in ascending order. */
   held: readonly Slot[]
   /** Names of the placeholders, in the order in which {@link patches} counts them. */
@@ -92,6 +94,7 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
   return {
     bytes: writer.finish(),
     points,
+    forks: operations.some(operation => operation.code === opcodes.SIBLING),
     held: slots.held(),
     placeholders: writer.placeholders,
     patches: new Uint32Array(writer.patches),

@@ -9,4 +9,11 @@ export * from './explain.js'
 export * from './files.js'
 export * from './operation.js'
 export * from './step.js'
-export { opcodes, type SyscallName, WIRE_VERSION } from './wire.js'
+export {
+  MAX_LOG_NAME,
+  opcodes,
+  requests,
+  STREAMS,
+  type SyscallName,
+  WIRE_VERSION,
+} from './wire.js'

@@ -188,9 +188,21 @@ export function child(): Operation {
   return { code: opcodes.CHILD, args: [] }
 }
 
-/** Ends the setup half: init waits for the process half. */
-export function park(): Operation {
-  return { code: opcodes.PARK, args: [] }
+/**
+ * What follows is done by a child, in the new namespaces that `flags` name; this
+ * process stays outside as its keeper, which answers at the socket `listener`
+ * and writes down in `folder` how the child has ended.
+ */
+export function keep(flags: Argument, listener: Slot, folder: Slot): Operation {
+  return { code: opcodes.KEEP, args: [flags, listener, folder] }
+}
+
+/**
+ * Ends the setup half: init waits for the process half, from its maker or from
+ * whoever connects to the socket `listener`.
+ */
+export function park(listener?: Slot): Operation {
+  return { code: opcodes.PARK, args: listener === undefined ? [] : [listener] }
 }
 
 /** Drops all capabilities but those of the bit set `keep` from the bounding set. */

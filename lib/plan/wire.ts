@@ -26,6 +26,10 @@ export const TARGET_FILE = 1
 export const TARGET_JOURNAL = 2
 /** no symbolic link may lead there */
 export const TARGET_STRICT = 4
+/** that a keeper holds: the standard three, and a terminal */
+export const STREAMS = 4
+/** room for what rotation appends */
+export const MAX_LOG_NAME = 240
 
 /** Operations of the core. */
 export const opcodes = {
@@ -49,6 +53,20 @@ export const opcodes = {
   SIBLING: 9,
   /** go on in a child, and stay as its init until it ends */
   CHILD: 10,
+  /** go on in a child, and stay outside as its keeper */
+  KEEP: 11,
+} as const
+
+/** What a keeper is asked for. */
+export const requests = {
+  /** hold the descriptor that comes along: the host's end of a stream */
+  HOLD: 1,
+  /** close it */
+  LET_GO: 2,
+  /** send all that are held; answered by a struct cf_given */
+  GIVE: 3,
+  /** copy a pipe, which comes along with the folder of the file */
+  LOG: 4,
 } as const
 
 /** How an operation's argument is read. */
@@ -67,11 +85,13 @@ export const argKinds = {
 
 /** System calls that a plan can give by name; any other goes by number. */
 export type SyscallName =
+  | 'accept4'
   | 'bind'
   | 'capset'
   | 'chdir'
   | 'chroot'
   | 'clone3'
+  | 'clock_gettime'
   | 'close'
   | 'close_range'
   | 'connect'
@@ -96,6 +116,7 @@ export type SyscallName =
   | 'keyctl'
   | 'kill'
   | 'linkat'
+  | 'listen'
   | 'lseek'
   | 'memfd_create'
   | 'mkdirat'
@@ -137,6 +158,7 @@ export type SyscallName =
   | 'setresgid'
   | 'setresuid'
   | 'setsid'
+  | 'signalfd4'
   | 'socket'
   | 'socketpair'
   | 'statx'

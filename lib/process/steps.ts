@@ -28,12 +28,13 @@ function dieWithHost(): Operation {
 
 /**
  * What init does first of all: dies with the host; can't be traced or looked
- * into, by a container that it joins say (CVE-2016-9962).
+ * into, by a container that it joins say (CVE-2016-9962). With `dies` false it
+ * does not die with the host.
  */
-export function detachStep(): InitStep {
+export function detachStep(dies = true): InitStep {
   return step(
     'detach from the host',
-    dieWithHost(),
+    ...(dies ? [dieWithHost()] : []),
     call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]),
     call('umask', [0]),
   )
@@ -129,10 +130,10 @@ export function noNewPrivilegesStep(): InitStep {
  * program expects them. Up to here init is a batch process, as
  * the spawner is, so that it does not preempt the JavaScript that wakes it.
  */
-export function readyStep(process: ProcessSpecification): InitStep {
+export function readyStep(process: ProcessSpecification, dies = true): InitStep {
   return step(
     'ready',
-    dieWithHost(),
+    ...(dies ? [dieWithHost()] : []),
     call('umask', [mode(process.umask)]),
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
     call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),

@@ -4,9 +4,13 @@
 #include <fcntl.h>
 #include <napi.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <memory>
@@ -113,7 +117,7 @@ void fill_plan(const PlanCopy& plan, const Napi::Value& texts_value,
 void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
 
 // create(cloneFlags, ahead | null, hostPlan | null, plan, texts, patches,
-// target | 0): id
+// target | 0, folder | -1, forks): id
 Napi::Value create(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   open_process(env);
@@ -127,12 +131,19 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   if (uint32_t id = info[6].As<Napi::Number>().Uint32Value(); id != 0) {
     Container* target = job->environment->find(id);
     if (target == nullptr || target->exited || target->pidfd < 0) throw system_error(env, 0, ESRCH);
-    job->target = fcntl(target->pidfd, F_DUPFD_CLOEXEC, 10);
-    if (job->target < 0) throw system_error(env, __NR_fcntl, errno);
+    job->first = fcntl(target->pidfd, F_DUPFD_CLOEXEC, 10);
+    if (job->first < 0) throw system_error(env, __NR_fcntl, errno);
+  }
+  int folder = info[7].As<Napi::Number>().Int32Value();
+  if (folder >= 0) {
+    job->first = fcntl(folder, F_DUPFD_CLOEXEC, 10);
+    if (job->first < 0) throw system_error(env, __NR_fcntl, errno);
   }
   job->init_fd = process().init_fd;
   job->null_fd = process().null_fd;
   Container* container = job->environment->add();
+  container->kept = folder >= 0;
+  container->forks = info[8].As<Napi::Boolean>().Value();
   job->container = container;
   int error = Spawner::instance().submit(job.get());
   if (error != 0) {
@@ -141,6 +152,48 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   }
   job.release();
   return Napi::Number::New(env, container->id);
+}
+
+constexpr long kPidFileSystem = 0x50494446;  // PID_FS_MAGIC
+
+// adopt(pid, startTime): id of a process that may be another's child
+Napi::Value adopt(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Container* container;
+  auto start_time = static_cast<unsigned long long>(info[1].As<Napi::Number>().Int64Value());
+  int error = environment(env)->adopt(info[0].As<Napi::Number>().Int32Value(), start_time, &container);
+  if (error != 0) throw system_error(env, __NR_pidfd_open, error);
+  return Napi::Number::New(env, container->id);
+}
+
+// processNumber(pid): the inode of its pidfd, which no other process of this boot
+// has (pidfs, since Linux 6.9); 0 where there is none, or no such process
+Napi::Value process_number(const Napi::CallbackInfo& info) {
+  int pidfd = static_cast<int>(syscall(__NR_pidfd_open, info[0].As<Napi::Number>().Int32Value(), 0));
+  struct statfs file_system;
+  struct stat status;
+  double number = 0;
+  if (pidfd >= 0 && fstatfs(pidfd, &file_system) == 0 && file_system.f_type == kPidFileSystem &&
+      fstat(pidfd, &status) == 0)
+    number = static_cast<double>(status.st_ino);
+  if (pidfd >= 0) close(pidfd);
+  return Napi::Number::New(info.Env(), number);
+}
+
+// connect(id, folder): what start() sends goes to the init that listens there
+void connect(const Napi::CallbackInfo& info) {
+  Container* container = container_of(info);
+  int error = environment(info.Env())->connect(container, info[1].As<Napi::Number>().Int32Value());
+  if (error != 0) throw system_error(info.Env(), __NR_connect, error);
+}
+
+// hold(id, holds): whether a container, or a terminal, keeps the event loop alive
+void hold(const Napi::CallbackInfo& info) {
+  uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  bool holds = info[1].As<Napi::Boolean>().Value();
+  Container* container = environment(info.Env())->find(id);
+  if (container != nullptr) environment(info.Env())->hold(container, holds);
+  else environment(info.Env())->hold_terminal(id, holds);
 }
 
 // proceed(id, fd): the answer to kWaiting and kMaking
@@ -202,7 +255,8 @@ void signal(const Napi::CallbackInfo& info) {
   int number = info[1].As<Napi::Number>().Int32Value();
   int pidfd = container->pidfd;
   if (pidfd < 0) throw system_error(info.Env(), 0, ESRCH);
-  int error = send_signal(pidfd, number);
+  int error = number == SIGKILL ? environment(info.Env())->kill(container)
+                                : send_signal(pidfd, number);
   if (error != 0) throw system_error(info.Env(), __NR_pidfd_send_signal, error);
 }
 
@@ -230,14 +284,16 @@ void close_descriptor(const Napi::CallbackInfo& info) {
   close(info[0].As<Napi::Number>().Int32Value());
 }
 
-// drain(fd): what the pipe holds, if nobody can write to it any more; the
-// descriptor is closed then. Otherwise null, and nothing has been done.
+// drain(fd, most): what the pipe holds, if nobody can write to it any more and it
+// is no more than so many bytes; the descriptor is closed then. Otherwise null,
+// and nothing has been done.
 Napi::Value drain(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int fd = info[0].As<Napi::Number>().Int32Value();
   pollfd ended = {fd, 0, 0};
   int size = 0;
-  if (poll(&ended, 1, 0) != 1 || (ended.revents & POLLHUP) == 0 || ioctl(fd, FIONREAD, &size) != 0)
+  if (poll(&ended, 1, 0) != 1 || (ended.revents & POLLHUP) == 0 || ioctl(fd, FIONREAD, &size) != 0 ||
+      size > info[1].As<Napi::Number>().Int64Value())
     return env.Null();
   auto bytes = Napi::Buffer<uint8_t>::New(env, static_cast<size_t>(size));
   for (int done = 0; done < size;) {
@@ -248,6 +304,60 @@ Napi::Value drain(const Napi::CallbackInfo& info) {
   }
   close_descriptor(info);
   return bytes;
+}
+
+// pipe(): its two ends, to be taken or closed
+Napi::Value pipe(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) throw system_error(env, __NR_pipe2, errno);
+  auto result = Napi::Array::New(env, 2);
+  for (uint32_t i = 0; i < 2; i++) {
+    environment(env)->keep(ends[i]);
+    result.Set(i, Napi::Number::New(env, ends[i]));
+  }
+  return result;
+}
+
+// dial(folder, name): a connection to the socket in this folder
+Napi::Value dial(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  std::string name = info[1].As<Napi::String>().Utf8Value();
+  int error = connect_socket(info[0].As<Napi::Number>().Int32Value(), name.c_str(), &fd);
+  if (error != 0) throw system_error(info.Env(), __NR_connect, error);
+  return Napi::Number::New(info.Env(), fd);
+}
+
+// send(fd, bytes, descriptors): as one packet
+void send_packet(const Napi::CallbackInfo& info) {
+  auto bytes = info[1].As<Napi::Uint8Array>();
+  auto list = info[2].As<Napi::Array>();
+  int fds[CF_MAX_FDS];
+  uint32_t count = list.Length();
+  for (uint32_t i = 0; i < count && i < CF_MAX_FDS; i++)
+    fds[i] = list.Get(i).As<Napi::Number>().Int32Value();
+  long result = cf_send(info[0].As<Napi::Number>().Int32Value(), bytes.Data(), bytes.ByteLength(),
+                        fds, count, MSG_DONTWAIT);
+  if (result < 0) throw system_error(info.Env(), __NR_sendmsg, -result);
+}
+
+// receive(fd, timeout): a packet's bytes and its descriptors, which are the
+// caller's; null when none comes within so many milliseconds
+Napi::Value receive_packet(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  char bytes[256];
+  int fds[CF_MAX_FDS];
+  unsigned count;
+  pollfd answer = {info[0].As<Napi::Number>().Int32Value(), POLLIN, 0};
+  poll(&answer, 1, info[1].As<Napi::Number>().Int32Value());
+  long size = cf_receive(answer.fd, bytes, sizeof bytes, fds, &count, MSG_DONTWAIT);
+  if (size <= 0) return env.Null();
+  auto descriptors = Napi::Array::New(env, count);
+  for (uint32_t i = 0; i < count; i++) descriptors.Set(i, Napi::Number::New(env, fds[i]));
+  auto result = Napi::Object::New(env);
+  result.Set("bytes", Napi::Buffer<char>::Copy(env, bytes, static_cast<size_t>(size)));
+  result.Set("descriptors", descriptors);
+  return result;
 }
 
 // openTerminal(fd): its number; the descriptor is the addon's from now on
@@ -355,6 +465,14 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"take", Napi::Function::New(env, take)},
       {"close", Napi::Function::New(env, close_descriptor)},
       {"drain", Napi::Function::New(env, drain)},
+      {"adopt", Napi::Function::New(env, adopt)},
+      {"processNumber", Napi::Function::New(env, process_number)},
+      {"connect", Napi::Function::New(env, connect)},
+      {"hold", Napi::Function::New(env, hold)},
+      {"pipe", Napi::Function::New(env, pipe)},
+      {"dial", Napi::Function::New(env, dial)},
+      {"send", Napi::Function::New(env, send_packet)},
+      {"receive", Napi::Function::New(env, receive_packet)},
       {"openTerminal", Napi::Function::New(env, open_terminal)},
       {"readTerminal", Napi::Function::New(env, read_terminal)},
       {"writeTerminal", Napi::Function::New(env, write_terminal)},

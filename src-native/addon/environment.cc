@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,22 @@ bool has_ended(int pidfd) {
 
 }  // namespace
 
+int connect_socket(int folder, const char* name, int* connected) {
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return errno;
+  // By way of /proc, since the folder's path may be too long. unix(7)
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, name);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    int error = errno;
+    close(fd);
+    return error;
+  }
+  *connected = fd;
+  return 0;
+}
+
 int send_signal(int pidfd, int number) {
   return syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) < 0 ? errno : 0;
 }
@@ -143,7 +160,7 @@ Container* Environment::add() {
   auto container = std::make_unique<Container>();
   Container* result = container.get();
   result->id = next_id_++;
-  if (containers_.empty() && terminals_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+  hold_loop(1);
   containers_.emplace(result->id, std::move(container));
   return result;
 }
@@ -156,7 +173,63 @@ void Environment::remove(Container* container) {
   close_fds(container->held);
   ended_.push_back(std::move(entry->second));
   containers_.erase(entry);
-  if (containers_.empty() && terminals_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  hold(container, false);
+}
+
+// An init that is killed between making its successor and telling of it would
+// leave a child that nobody here knows and waits for; and a PID namespace can't
+// end before all that were in it have been waited for. So until then it is told
+// that the host has gone: it ends at the next word that it expects, and what it
+// says itself still arrives.
+int Environment::kill(Container* container) {
+  if (container->forks && !container->followed && container->channel >= 0)
+    return shutdown(container->channel, SHUT_WR) < 0 ? errno : 0;
+  return send_signal(container->pidfd, SIGKILL);
+}
+
+void Environment::hold(Container* container, bool holds) {
+  if (container->holds == holds) return;
+  container->holds = holds;
+  hold_loop(holds ? 1 : -1);
+}
+
+void Environment::hold_loop(int change) {
+  bool before = holders_ > 0;
+  holders_ += change;
+  if (before == (holders_ > 0)) return;
+  auto* poll = reinterpret_cast<uv_handle_t*>(&poll_);
+  if (before) uv_unref(poll);
+  else uv_ref(poll);
+}
+
+int Environment::adopt(int pid, unsigned long long start_time, Container** adopted) {
+  int pidfd = static_cast<int>(syscall(__NR_pidfd_open, pid, 0));
+  if (pidfd < 0) return errno;
+  // Looked at after it is held: a pid that was given again is not taken for the old one.
+  unsigned long long value;
+  if (!read_stat(pid, kStatStartTime, &value) || value != start_time || has_ended(pidfd)) {
+    close(pidfd);
+    return ESRCH;
+  }
+  Container* container = add();
+  container->pid = pid;
+  container->pidfd = pidfd;
+  container->kept = container->parked = true;
+  hold(container, false);
+  watch(epoll_, pidfd, reinterpret_cast<uintptr_t>(container) + kPidfdTag);
+  *adopted = container;
+  return 0;
+}
+
+int Environment::connect(Container* container, int folder) {
+  int fd = -1;
+  int error = connect_socket(folder, "start", &fd);
+  if (error != 0) return error;
+  close_channel(container);
+  container->channel = fd;
+  container->foreign = true;
+  watch(epoll_, fd, reinterpret_cast<uintptr_t>(container));
+  return 0;
 }
 
 Container* Environment::find(uint32_t id) {
@@ -246,14 +319,18 @@ void Environment::read_channel(Container* container) {
     }
     handle_message(container, message, fd);
     // It waits for an answer now, so there is nothing more to read.
-    if (message.type == CF_MSG_PARKED) return;
+    if (message.type == CF_MSG_PARKED && !container->kept) return;
   }
 }
 
 // It has nothing more to say: either it has been executed, or it has ended.
 void Environment::end_channel(Container* container) {
-  bool started = container->starting && !container->failed && executed(container);
+  bool started = container->starting && !container->failed &&
+                 (container->foreign ? container->executing : executed(container));
+  bool parked = container->kept && container->parked && !container->starting &&
+                !container->failed && !has_ended(container->pidfd);
   close_channel(container);
+  if (parked) emit(container, Event::kParked, container->pid);
   if (started) emit(container, Event::kStarted, container->pid);
 }
 
@@ -264,13 +341,18 @@ void Environment::handle_message(Container* container, const cf_message& message
     fd = -1;
   }
   switch (message.type) {
-    case CF_MSG_PARKED: return emit(container, Event::kParked, container->pid);
+    case CF_MSG_PARKED:
+      container->parked = true;
+      // One that listens for whoever comes has more to do first, and closes this.
+      if (container->kept) return;
+      return emit(container, Event::kParked, container->pid);
     case CF_MSG_FAILED:
       container->failed = true;
       return emit(container, Event::kFailed, message.value, message.op, message.nr, message.error);
     case CF_MSG_OMITTED:
       return emit(container, Event::kOmitted, message.value, message.op, message.nr, message.error);
     case CF_MSG_WAITING: return emit(container, Event::kWaiting, message.value, fd, container->pid);
+    case CF_MSG_EXECUTING: container->executing = true; return;
     case CF_MSG_MAKING: return emit(container, Event::kMaking, message.op);
     default: return;
   }
@@ -279,13 +361,15 @@ void Environment::handle_message(Container* container, const cf_message& message
 // init has gone on in another process, and will be gone itself in a moment.
 void Environment::follow(Container* container, int pid, int pidfd) {
   if (pidfd < 0) return;
+  int keeper = container->pid;
   int before = container->pidfd.exchange(pidfd);
   container->pid = pid;
   epoll_ctl(epoll_, EPOLL_CTL_DEL, before, nullptr);
   watch(epoll_, before, static_cast<uintptr_t>(before) << 3 | kFollowedTag);
   watch(epoll_, pidfd, reinterpret_cast<uintptr_t>(container) + kPidfdTag);
-  followed_.insert(before);
+  followed_.emplace(before, container->kept);
   container->followed = true;
+  if (container->kept) emit(container, Event::kKept, keeper);
 }
 
 void Environment::reap_followed(int pidfd) {
@@ -347,8 +431,7 @@ void Environment::unwatch_and_close(int fd) {
 // would block.
 uint32_t Environment::watch_terminal(int fd) {
   uint32_t id = next_id_++;
-  if (containers_.empty() && terminals_.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
-  terminals_.emplace(id, fd);
+  terminals_.emplace(id, Terminal{fd, false});
   watch(epoll_, fd, static_cast<uintptr_t>(id) << 3 | kTerminalTag, EPOLLIN | EPOLLOUT | EPOLLET);
   return id;
 }
@@ -356,14 +439,21 @@ uint32_t Environment::watch_terminal(int fd) {
 void Environment::unwatch_terminal(uint32_t id) {
   auto entry = terminals_.find(id);
   if (entry == terminals_.end()) return;
-  unwatch_and_close(entry->second);
+  hold_terminal(id, false);
+  unwatch_and_close(entry->second.fd);
   terminals_.erase(entry);
-  if (containers_.empty() && terminals_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
 }
 
 int Environment::terminal(uint32_t id) const {
   auto entry = terminals_.find(id);
-  return entry == terminals_.end() ? -1 : entry->second;
+  return entry == terminals_.end() ? -1 : entry->second.fd;
+}
+
+void Environment::hold_terminal(uint32_t id, bool holds) {
+  auto entry = terminals_.find(id);
+  if (entry == terminals_.end() || entry->second.holds == holds) return;
+  entry->second.holds = holds;
+  hold_loop(holds ? 1 : -1);
 }
 
 void Environment::emit(const Container* container, Event event, int64_t a, int64_t b, int64_t c,
@@ -397,9 +487,25 @@ void Environment::emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c
 // any more. Others' containers live on.
 void Environment::destroy_containers() {
   Spawner::instance().forget(this);
-  for (auto& [id, container] : containers_)
-    if (container->pidfd >= 0) send_signal(container->pidfd, SIGKILL);
-  for (int pidfd : followed_) send_signal(pidfd, SIGKILL);
+  // But those that are kept live on, once they are whole.
+  for (auto& [id, container] : containers_) {
+    if (container->pidfd < 0) continue;
+    if (container->kept && container->parked) {
+      unwatch_and_close(container->pidfd);
+      container->pidfd = -1;
+    } else {
+      kill(container.get());
+    }
+  }
+  for (auto pidfd = followed_.begin(); pidfd != followed_.end();) {
+    if (pidfd->second) {
+      unwatch_and_close(pidfd->first);
+      pidfd = followed_.erase(pidfd);
+    } else {
+      send_signal(pidfd->first, SIGKILL);
+      ++pidfd;
+    }
+  }
   // In no order: process 1 of a PID namespace ends after all that have joined it.
   bool left = true;
   for (int tries = 0; left && tries < kMostTries; tries++) {
@@ -409,13 +515,14 @@ void Environment::destroy_containers() {
       if (reap(container->pidfd)) {
         unwatch_and_close(container->pidfd);
         container->pidfd = -1;
+        left = kill_successor(container.get()) || left;
       } else {
         left = true;
       }
     }
     for (auto pidfd = followed_.begin(); pidfd != followed_.end();) {
-      if (reap(*pidfd)) {
-        unwatch_and_close(*pidfd);
+      if (reap(pidfd->first)) {
+        unwatch_and_close(pidfd->first);
         pidfd = followed_.erase(pidfd);
       } else {
         left = true;
@@ -434,10 +541,31 @@ void Environment::destroy_containers() {
     std::lock_guard<std::mutex> lock(names_mutex);
     for (const std::string& name : names) cofferdam::names.erase(name);
   }
-  for (auto& [id, fd] : terminals_) unwatch_and_close(fd);
+  for (auto& [id, terminal] : terminals_) unwatch_and_close(terminal.fd);
   terminals_.clear();
   for (int fd : loose_) close(fd);
   loose_.clear();
+}
+
+// Of an init that has told of another, which nobody has heard.
+bool Environment::kill_successor(Container* container) {
+  cf_message message;
+  int fds[CF_MAX_FDS];
+  unsigned count;
+  bool any = false;
+  while (container->channel >= 0 && cf_receive(container->channel, &message, sizeof message, fds,
+                                               &count, MSG_DONTWAIT) > 0) {
+    for (unsigned i = 0; i < count; i++) {
+      if (i > 0 || message.type != CF_MSG_SIBLING) {
+        close(fds[i]);
+        continue;
+      }
+      send_signal(fds[i], SIGKILL);
+      followed_.emplace(fds[i], false);
+      any = true;
+    }
+  }
+  return any;
 }
 
 void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) {

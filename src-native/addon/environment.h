@@ -30,6 +30,7 @@ enum class Event : uint32_t {
   kStarted = 6,      // a: pid
   kExited = 7,       // a: exit code or -1, b: signal or 0
   kTerminal = 9,     // of a terminal's number: it can be read or written again
+  kKept = 10,        // a: pid of the keeper
   kSpawnFailed = 8,  // as kFailed, a: 0; there is no process, and no kExited follows
 };
 
@@ -41,6 +42,14 @@ class Environment {
 
   void set_listener(napi_value listener);
   Container* add();
+  // A process that somebody else may be the parent of. 0, or an errno value.
+  int adopt(int pid, unsigned long long start_time, Container** adopted);
+  // Connects a parked init that waits for whoever comes. 0, or an errno value.
+  int connect(Container* container, int folder);
+  // SIGKILL, or what comes to the same. 0, or an errno value.
+  int kill(Container* container);
+  // Whether the container keeps the event loop alive.
+  void hold(Container* container, bool holds);
   void remove(Container* container);
   Container* find(uint32_t id);
 
@@ -48,6 +57,7 @@ class Environment {
   uint32_t watch_terminal(int fd);
   void unwatch_terminal(uint32_t id);
   int terminal(uint32_t id) const;
+  void hold_terminal(uint32_t id, bool holds);
 
   // The host's ends of pipes that no stream object owns yet: they go with the
   // environment.
@@ -76,10 +86,12 @@ class Environment {
             int64_t d = 0);
   void emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c, int64_t d);
   void close_channel(Container* container);
+  void hold_loop(int change);
   void unwatch_and_close(int fd);
   static void on_timer(uv_timer_t* handle);
   void retry_exits();
   void destroy_containers();
+  bool kill_successor(Container* container);
 
   napi_env env_;
   napi_ref listener_ = nullptr;
@@ -88,12 +100,18 @@ class Environment {
   uv_timer_t timer_ = {};
   std::unordered_set<uint32_t> unwaitable_;  // ended, but traced by another process
   int epoll_ = -1;
+  int holders_ = 0;  // how many keep the event loop alive
   int event_ = -1;  // eventfd: the spawner has a failure to report
   uint32_t next_id_ = 1;
   std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
-  std::unordered_map<uint32_t, int> terminals_;
+  struct Terminal {
+    int fd;
+    bool holds;  // somebody waits to read or write: it keeps the event loop alive
+  };
+  std::unordered_map<uint32_t, Terminal> terminals_;
   std::unordered_set<int> loose_;
-  std::unordered_set<int> followed_;  // pidfds of processes that another has followed
+  std::unordered_map<int, bool> followed_;  // pidfds of processes that another has followed;
+                                            // true: a keeper, which stays
   std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way
 
   std::mutex mutex_;
@@ -104,6 +122,8 @@ class Environment {
 extern std::mutex names_mutex;
 extern std::unordered_set<std::string> names;
 
+// Connects to a socket in a folder; 0, or an errno value. connect(2)
+int connect_socket(int folder, const char* name, int* connected);
 // 0, or an errno value. pidfd_send_signal(2)
 int send_signal(int pidfd, int number);
 // How a process ended: exit code or -1, signal or 0; and reaps it. Nothing while

@@ -12,5 +12,6 @@ void read_proc(int pid, const char* name, char* text, size_t size);
 bool read_stat(int pid, int field, unsigned long long* value);
 
 constexpr int kStatFlags = 9;
+constexpr int kStatStartTime = 22;  // in clock ticks since boot
 
 }  // namespace cofferdam

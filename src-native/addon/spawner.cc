@@ -121,7 +121,7 @@ void Spawner::spawn(Job& job, const cf_fds& ready) {
   request.init_fd = job.init_fd;
   request.null_fd = job.null_fd;
   request.ahead = ready;
-  request.target = std::exchange(job.target, -1);
+  request.first = std::exchange(job.first, -1);
   cf_spawn_result result;
   if (cf_spawn(&request, &result) < 0)
     return job.environment->spawn_failed(container, result.failure);

@@ -35,15 +35,21 @@ struct Container {
   std::atomic<int> pidfd{-1};  // -1 while there is no process yet
   int channel = -1;
   std::vector<int> held;  // descriptors that live as long as the container
-  bool followed = false;  // init has gone on in another process
+  bool forks = false;     // init is to go on in another process, a child of this one
+  bool followed = false;  // and has
+  bool kept = false;      // it may outlive this process, once it is parked
+  bool parked = false;
+  bool holds = true;  // it keeps the event loop alive
   bool starting = false;  // it has been sent the process half
   bool failed = false;
+  bool foreign = false;    // it was connected to: it says itself that it is
+  bool executing = false;  // about to execute
   bool exited = false;
 };
 
 struct Job {
   ~Job() {
-    if (target >= 0) close(target);
+    if (first >= 0) close(first);
   }
 
   Environment* environment = nullptr;
@@ -52,7 +58,7 @@ struct Job {
   PlanCopy host_plan;  // what else it does; or empty
   PlanCopy plan;
   uint64_t clone_flags = 0;
-  int target = -1;  // pidfd of a process whose namespaces are to be joined
+  int first = -1;  // for the first slot of init's plan
   int init_fd = -1;
   int null_fd = -1;
 };

@@ -13,6 +13,7 @@
 _Static_assert(sizeof(struct cf_header) == 24, "header layout");
 _Static_assert(sizeof(struct cf_op) == 80, "operation layout");
 _Static_assert(sizeof(struct cf_message) == 24, "message layout");
+_Static_assert(sizeof(struct cf_request) == 264, "request layout");
 
 struct view {
   const uint8_t *bytes;
@@ -121,7 +122,8 @@ static int init_op_ok(const struct cf_op *op) {
   if (op->result != CF_NO_SLOT) return 0;
   switch (op->code) {
   case CF_OP_MASK: return kinds_are(op, "dsdd");
-  case CF_OP_PARK:
+  case CF_OP_PARK: return kinds_are(op, "") || kinds_are(op, "d");
+  case CF_OP_KEEP: return kinds_are(op, "vdd");
   case CF_OP_SIBLING:
   case CF_OP_CHILD: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");

@@ -24,6 +24,8 @@ struct cf_machine {
   uint32_t number;     /* of the plan: 0 for the first that init is sent */
   uint32_t parked_at;  /* CF_PARKED: the operation, after which there may be more */
   uint8_t mask_placed; /* MASK: the empty directory has been mounted */
+  uint8_t listens;     /* parked: for whoever connects, and not for its maker alone */
+  uint8_t foreign;     /* the other side may not be the parent, and see no corpse */
   uint8_t lost;        /* AWAY: the thread is in a foreign network namespace */
 };
 
@@ -68,6 +70,10 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr);
 long cf_do_exec(struct cf_context *context, uint32_t *nr);
 long cf_do_sibling(struct cf_context *context, uint32_t *nr);
 long cf_do_child(struct cf_context *context, uint32_t *nr);
+long cf_do_keep(struct cf_context *context, uint32_t *nr);
+
+/* keep.c: the life of a keeper, with its listening socket and the state folder. */
+__attribute__((noreturn)) void cf_keep(int listener, int folder);
 
 /* channel.c: both return >= 0 or -errno. */
 long cf_send(int channel, const void *bytes, uint64_t size, const int *fds,

@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "core.h"
 
 #define CHANNEL 3
+#define LISTENER 4 /* of one that is parked and not bound to its maker */
 #define EXIT_FAILED 125 /* what docker run and chroot(1) use for "could not start" */
 
 #if defined(CF_FAULTS)
@@ -87,13 +89,35 @@ static uint8_t *map_plan(int fd, uint64_t size) {
   return (uint8_t *)result;
 }
 
+/* The next that comes is the other side. unix(7) */
+static void accept_channel(void) {
+  long fd;
+  do {
+    fd = cf_call4(__NR_accept4, LISTENER, 0, 0, SOCK_CLOEXEC);
+  } while (fd == -EINTR || fd == -ECONNABORTED);
+  if (fd < 0) refuse(__NR_accept4, fd);
+  /* The channel before it has been closed, so it mostly has that place already. */
+  if (fd == CHANNEL) return;
+  long result = cf_call3(__NR_dup3, fd, CHANNEL, O_CLOEXEC);
+  if (result < 0) refuse(__NR_dup3, result);
+  cf_call1(__NR_close, fd);
+}
+
 /* The descriptors that came with the plan go to its first slots. */
 static void receive_plan(struct cf_machine *machine) {
   int fds[CF_MAX_FDS];
   unsigned fd_count;
   const struct cf_header *header = (const struct cf_header *)buffer;
 
-  long size = cf_receive(CHANNEL, buffer, sizeof buffer, fds, &fd_count, 0);
+  long size;
+  do {
+    if (machine->listens) accept_channel();
+    size = cf_receive(CHANNEL, buffer, sizeof buffer, fds, &fd_count, 0);
+    /* Who sends nothing only wanted to know whether we listen. */
+    if (size == 0 && machine->listens) cf_call1(__NR_close, CHANNEL);
+  } while (size == 0 && machine->listens);
+  if (machine->listens) cf_call1(__NR_close, LISTENER);
+  machine->listens = 0;
   if (size == 0) quit(EXIT_FAILED); /* the host is gone, or wants none of this */
   if (size < 0) refuse(__NR_recvmsg, size);
 
@@ -124,11 +148,22 @@ static void parked(struct cf_machine *machine) {
   case CF_PARKED: refuse(0, -EBADMSG);
   case CF_DONE: break;
   }
-  result = cf_call3(__NR_close_range, CHANNEL + 1, ~0U, 0);
+  const struct cf_op *park = (const struct cf_op *)(header + 1) + machine->parked_at;
+  int listener = park->nargs > 0 ? machine->slots[park->args[0]] : -1;
+  if (listener >= 0) {
+    /* From now on it is whoever comes that it listens to. */
+    result = listener == LISTENER ? 0 : cf_call3(__NR_dup3, listener, LISTENER, O_CLOEXEC);
+    if (result < 0) refuse(__NR_dup3, result);
+  }
+  result = cf_call3(__NR_close_range, listener >= 0 ? LISTENER + 1 : CHANNEL + 1, ~0U, 0);
   if (result < 0) refuse(__NR_close_range, result);
   uint32_t number = machine->number + 1;
   cf_machine_init(machine, CHANNEL);
   machine->number = number;
+  machine->listens = machine->foreign = listener >= 0;
+  /* Its maker takes the end of file for the news that all has gone well. */
+  if (listener >= 0) result = cf_call3(__NR_close_range, CHANNEL, CHANNEL, 0);
+  if (result < 0) refuse(__NR_close_range, result);
 }
 
 __attribute__((noreturn, used)) void cf_init_main(void) {

@@ -221,45 +221,6 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr) {
   return 0;
 }
 
-/*
- * SIBLING: the rest of the plan is for a child of the host's, which has this
- * process's memory and channel. It is the first to be in a PID namespace that
- * setns(2) has joined. The host hears of it, and this process ends.
- */
-long cf_do_sibling(struct cf_context *context, uint32_t *nr) {
-  int pidfd = -1, ends[2] = {-1, -1};
-  char byte = 0;
-  struct clone_args args = {0};
-  struct cf_message message = {CF_MSG_SIBLING, context->op->step, context->index, 0, 0, 0};
-
-  /* With CLONE_PARENT the exit signal is the parent's own. */
-  args.flags = CLONE_PARENT | CLONE_PIDFD;
-  args.pidfd = (uint64_t)(uintptr_t)&pidfd;
-  long result = CALL(nr, pipe2, 2, ends, O_CLOEXEC);
-  if (result < 0) return result;
-  long pid = CALL(nr, clone3, 2, &args, sizeof args);
-  if (pid == 0) {
-    /* The host must hear of it before it hears it. */
-    cf_call1(__NR_close, ends[1]);
-    *nr = __NR_read;
-    do {
-      result = cf_call3(*nr, ends[0], &byte, 1);
-    } while (result == -EINTR);
-    if (result != 1) cf_call1(__NR_exit_group, 0);
-    cf_call1(__NR_close, ends[0]);
-    return result < 0 ? result : 0;
-  }
-  if (pid < 0) {
-    cf_call1(__NR_close, ends[0]);
-    cf_call1(__NR_close, ends[1]);
-    return pid;
-  }
-  message.value = (uint32_t)pid;
-  result = cf_send(context->machine->channel, &message, sizeof message, &pidfd, 1, 0);
-  if (result >= 0) cf_call3(__NR_write, ends[1], &byte, 1);
-  for (;;) cf_call1(__NR_exit_group, 0);
-}
-
 /* The strings of a vector as the NULL-terminated array that execve wants. */
 static char **pointers(const struct cf_machine *machine, uint64_t arg, char ***room) {
   const uint64_t *vector = (const uint64_t *)(machine->plan + (arg & 0xffffffff));
@@ -298,6 +259,16 @@ long cf_do_exec(struct cf_context *context, uint32_t *nr) {
   char **paths = pointers(machine, args[0], &next);
   char **argv = pointers(machine, args[1], &next);
   char **envp = pointers(machine, args[2], &next);
+
+  /*
+   * The end of file says that execve has succeeded or that this process has
+   * ended, which only the parent can tell apart for certain.
+   */
+  if (machine->foreign) {
+    struct cf_message message = {CF_MSG_EXECUTING, context->op->step, context->index, 0, 0, 0};
+    result = cf_send(machine->channel, &message, sizeof message, 0, 0, 0);
+    if (result < 0) return *nr = __NR_sendmsg, result;
+  }
 
   long denied = 0;
   for (; *paths != 0; paths++) {

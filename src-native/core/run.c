@@ -11,6 +11,7 @@ void cf_machine_init(struct cf_machine *machine, int channel) {
   machine->number = 0;
   machine->parked_at = 0;
   machine->mask_placed = 0;
+  machine->listens = machine->foreign = 0;
   machine->lost = 0;
   for (unsigned i = 0; i < CF_SLOTS; i++) machine->slots[i] = -1;
 }
@@ -47,6 +48,7 @@ static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message
   case CF_OP_EXEC: return cf_do_exec(context, nr);
   case CF_OP_SIBLING: return cf_do_sibling(context, nr);
   case CF_OP_CHILD: return cf_do_child(context, nr);
+  case CF_OP_KEEP: return cf_do_keep(context, nr);
 #if defined(CF_HOST)
   case CF_OP_AWAY:
     return cf_away(context->machine, context->index + 1,

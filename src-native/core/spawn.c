@@ -102,7 +102,7 @@ int cf_spawn(const struct cf_spawn_request *request, struct cf_spawn_result *res
   result->pidfd = result->channel = -1;
   result->failure.type = 0;
   result->held.count = 0;
-  if (request->target >= 0) result->held.fds[result->held.count++] = request->target;
+  if (request->first >= 0) result->held.fds[result->held.count++] = request->first;
 
   int host_failed = request->host_plan != 0 &&
                     cf_run_host(request->host_plan, &result->held, &result->failure) < 0;

@@ -29,8 +29,9 @@ int cf_run_host(uint8_t *plan, struct cf_fds *fds, struct cf_message *failure);
 
 struct cf_spawn_request {
   uint8_t *host_plan; /* host-side operations, checked; or NULL */
-  int target;          /* pidfd of a process whose namespaces the plan joins, for the first
-                          slot; or -1. It goes to result->held, or is closed */
+  int first;           /* descriptor for the first slot, as the pidfd of a process whose
+                          namespaces the plan joins; or -1. It goes to result->held, or is
+                          closed */
   struct cf_fds ahead; /* what was made in advance, for the slots behind those that the
                           host plan fills. It goes to result->held, or is closed */
   const uint8_t *plan; /* init's plan */

@@ -36,11 +36,13 @@
 #endif
 
 #define CF_SYSCALL_NAMES(X)                                                    \
+  X(accept4)                                                                   \
   X(bind)                                                                      \
   X(capset)                                                                    \
   X(chdir)                                                                     \
   X(chroot)                                                                    \
   X(clone3)                                                                    \
+  X(clock_gettime)                                                             \
   X(close)                                                                     \
   X(close_range)                                                               \
   X(connect)                                                                   \
@@ -65,6 +67,7 @@
   X(keyctl)                                                                    \
   X(kill)                                                                      \
   X(linkat)                                                                    \
+  X(listen)                                                                    \
   X(lseek)                                                                     \
   X(memfd_create)                                                              \
   X(mkdirat)                                                                   \
@@ -106,6 +109,7 @@
   X(setresgid)                                                                 \
   X(setresuid)                                                                 \
   X(setsid)                                                                    \
+  X(signalfd4)                                                                 \
   X(socket)                                                                    \
   X(socketpair)                                                                \
   X(statx)                                                                     \

@@ -47,7 +47,8 @@
   X(EXEC, 7)     /* execve the first of several paths that exists */           \
   X(AWAY, 8)     /* maker: what follows may leave the network namespace */     \
   X(SIBLING, 9)  /* go on in a child of the host's, and end */                 \
-  X(CHILD, 10)   /* go on in a child, and stay as its init until it ends */
+  X(CHILD, 10)   /* go on in a child, and stay as its init until it ends */      \
+  X(KEEP, 11)    /* go on in a child, and stay outside as its keeper */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \
@@ -65,7 +66,15 @@
   X(WAITING, 4)   /* init: at a waiting point */                               \
   X(MAKING, 5)    /* init: about to make a missing mount target */             \
   X(CONTINUE, 7)  /* host: go on */                                            \
-  X(SIBLING, 8)   /* init: this process goes on in my place; with its pidfd */
+  X(SIBLING, 8)   /* init: this process goes on in my place; with its pidfd */ \
+  X(EXECUTING, 9) /* init, to who is not the parent: execve comes next */
+
+/* What a keeper is asked for, in a struct cf_request. */
+#define CF_REQUESTS(X)                                                         \
+  X(HOLD, 1)   /* hold the descriptor that comes along: the host's end of a stream */ \
+  X(LET_GO, 2) /* close it */                                                  \
+  X(GIVE, 3)   /* send all that are held; answered by a struct cf_given */     \
+  X(LOG, 4)    /* copy a pipe, which comes along with the folder of the file */
 
 /* cf_op.flags */
 #define CF_OP_OPTIONAL 1 /* on failure report it and leave the step out */
@@ -99,6 +108,22 @@ struct cf_op {
   uint64_t args[CF_ARGS];
 };
 
+#define CF_STREAMS 4      /* that a keeper holds: the standard three, and a terminal */
+#define CF_MAX_LOG_NAME 240 /* room for what rotation appends */
+
+struct cf_request {
+  uint32_t type;
+  uint32_t stream;   /* HOLD, LET_GO */
+  uint64_t max_size; /* LOG: in bytes, of each file */
+  uint32_t max_files;
+  char name[CF_MAX_LOG_NAME + 4];
+};
+
+struct cf_given {
+  uint32_t streams; /* bit set of those whose descriptors come along, in order */
+  int32_t error;    /* EBUSY: they are somebody else's for now */
+};
+
 struct cf_message {
   uint32_t type;
   uint32_t step;
@@ -117,6 +142,9 @@ enum cf_arg_kind { CF_ARG_KINDS(X) };
 #undef X
 #define X(name, value) CF_MSG_##name = value,
 enum cf_message_type { CF_MESSAGES(X) };
+#undef X
+#define X(name, value) CF_REQUEST_##name = value,
+enum cf_request_type { CF_REQUESTS(X) };
 #undef X
 
 #endif

@@ -1,6 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Box, bind, type CofferdamError, Container, tmpfs } from 'cofferdam'
+import { type Box, bind, type CofferdamError, Container, type Lifetime, tmpfs } from 'cofferdam'
 import t, { type Test } from 'tap'
 import { native } from '#lib/base/index.js'
 import {
@@ -10,6 +12,7 @@ import {
   rememberTraces,
   scratch,
   traces,
+  until,
 } from '../support/index.js'
 
 // build/Release/init-faulty is init with a switch: the how-manieth system call
@@ -42,6 +45,9 @@ if (process.getuid?.() === 0) {
 
 const nothingLeft = await rememberTraces()
 
+const stateFolder = mkdtempSync(join(tmpdir(), 'cofferdam-test-'))
+t.teardown(() => rmSync(stateFolder, { recursive: true }))
+
 /** A container that uses every kind of step, with targets to be made in its root. */
 function everything(t: Test) {
   const root = makeRoot(t)
@@ -59,10 +65,13 @@ function tree(root: string): string[] {
 }
 
 /** Makes and runs a container; gives the error, or undefined when all went well. */
-async function attempt(builder: Container): Promise<CofferdamError | undefined> {
+async function attempt(
+  builder: Container,
+  lifetime: Lifetime = 'attached',
+): Promise<CofferdamError | undefined> {
   let box: Box | undefined
   try {
-    box = await builder.create()
+    box = await builder.create({ lifetime, stateFolder })
     const main = await box.start()
     const { exitCode } = await main.exited
     if (exitCode !== 0) throw new Error(`exit code ${exitCode}`)
@@ -77,18 +86,23 @@ async function attempt(builder: Container): Promise<CofferdamError | undefined> 
 /** How many system calls each half has, counted by failing them all. */
 const calls = { create: 0, start: 0 }
 
-for (const half of ['create', 'start'] as const)
-  t.test(`each system call of ${half} in turn fails`, needsRoot, async t => {
+const everyCall = (['attached', 'detached', 'released'] as const).flatMap(lifetime =>
+  (['create', 'start'] as const).map(half => ({ lifetime, half })),
+)
+for (const { lifetime, half } of everyCall)
+  t.test(`each system call of ${half} in turn fails, ${lifetime}`, needsRoot, async t => {
     const { root, builder } = everything(t)
     const before = { traces: traces(), tree: tree(root) }
     const steps = new Set<string | undefined>()
     let harmless = 0
     let at = 1
     let spared = 0
+    // With a keeper the call of this number fails in both, and what comes first is told.
+    const kept = lifetime !== 'attached'
     // The plan has as many calls as it takes until none fails any more.
     for (; spared < 8; at++) {
       fault = { half, at, errno: EIO }
-      let error = await attempt(builder())
+      let error = await attempt(builder(), lifetime)
       fault = undefined
       if (error === undefined) {
         // A close that fails does no harm; nor does a call after the last.
@@ -97,10 +111,10 @@ for (const half of ['create', 'start'] as const)
         continue
       }
       spared = 0
-      calls[half] = at
+      if (!kept) calls[half] = at
       // init that fails once it is parked is found dead by start().
-      if (error.code === 'ERR_STATE') error = error.cause as CofferdamError
-      if (error.code !== 'EIO' || error.syscall === undefined)
+      if (error.code === 'ERR_STATE') error = (error.cause ?? error) as CofferdamError
+      if (kept ? error.name !== 'CofferdamError' : error.code !== 'EIO' || !error.syscall)
         t.fail(`call ${at}: ${error.code} ${error.message}`)
       steps.add(error.step)
     }
@@ -108,7 +122,9 @@ for (const half of ['create', 'start'] as const)
     const expected =
       half === 'create'
         ? [
+            ...(lifetime === 'detached' ? ['keeper'] : []),
             'detach from the host',
+            ...(kept ? ['start socket', 'park'] : []),
             'namespaces',
             'network namespace',
             'hostname',
@@ -130,13 +146,17 @@ for (const half of ['create', 'start'] as const)
             'signals',
           ]
         : ['streams', 'stream owner', 'user', 'capabilities', 'no new privileges', 'ready', 'exec']
-    for (const step of expected) t.ok(steps.has(step), `${step} has failed as itself`)
+    // Where the keeper fails first, nothing else does.
+    if (lifetime !== 'detached' || half === 'start')
+      for (const step of expected) t.ok(steps.has(step), `${step} has failed as itself`)
+    await until(() => traces().children.length === before.traces.children.length)
 
     const after = { traces: traces(), tree: tree(root) }
     t.same(after.traces.children, before.traces.children, 'no process is left')
     t.equal(after.traces.mounts, before.traces.mounts, 'no mount is left')
     t.equal(after.traces.descriptors, before.traces.descriptors, 'no descriptor is left')
     t.same(after.tree, before.tree, 'no mount target is left')
+    t.same(existsSync(stateFolder) ? readdirSync(stateFolder) : [], [], 'no state is left')
   })
 
 /** init's pid, once it hangs in the call that stands for one that never returns. */

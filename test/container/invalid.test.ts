@@ -168,7 +168,10 @@ t.test('an unknown option of create and start', needsRoot, async t => {
     code: 'ERR_INVALID_OPTION',
     option: 'create.detach',
   })
-  await t.rejects(overHost().create(wrong({ lifetime: 'detached' })), { code: 'ERR_UNSUPPORTED' })
+  await t.rejects(overHost().create(wrong({ lifetime: 'eternal' })), {
+    code: 'ERR_INVALID_OPTION',
+    option: 'create.lifetime',
+  })
   await using box = (await overHost().create()) as Box
   await t.rejects(box.start(['true'], wrong({ shell: true })), {
     code: 'ERR_INVALID_OPTION',

@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  watch,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -139,6 +149,7 @@ export function traces() {
 export async function rememberTraces(): Promise<(t: Test) => Promise<void>> {
   if (process.getuid?.() !== 0) return async () => undefined
   await run(overHost(), ['true'])
+  watch(tmpdir()).close() // Node keeps a descriptor for all that it ever watches
   const before = traces()
   return async t => {
     let after = traces()
@@ -161,4 +172,31 @@ export async function until(check: () => boolean, tries = 500): Promise<boolean>
     await sleep(10)
   }
   return check()
+}
+
+/**
+ * Runs `script` in a program of its own, which has `cofferdam` imported and
+ * `state`, and gives what it printed. Rejects when it fails.
+ */
+export async function program(state: string, script: string): Promise<string> {
+  const child = spawnProgram(state, script)
+  const chunks: Buffer[] = []
+  child.stdout.on('data', chunk => chunks.push(chunk))
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+  if (code !== 0) throw new Error(`the program ended with ${code ?? signal}`)
+  return Buffer.concat(chunks).toString().trim()
+}
+
+/** The same, without waiting for it. */
+export function spawnProgram(state: string, script: string) {
+  const preamble = `
+    import { bind, Container, overlay, tmpfs } from 'cofferdam'
+    import { setTimeout as sleep } from 'node:timers/promises'
+    const state = { stateFolder: ${JSON.stringify(state)} }
+    const over = id => new Container(id).rootfs(overlay({ lower: ['/'] }))
+  `
+  return spawn(process.execPath, ['--input-type=module', '-e', preamble + script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: new URL('../../..', import.meta.url), // where the package finds itself
+  })
 }

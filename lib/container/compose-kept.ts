@@ -1,0 +1,78 @@
+import { kinds } from '../namespaces/index.js'
+import {
+  call,
+  flags,
+  type InitStep,
+  keep,
+  named,
+  park,
+  type Slot,
+  type Struct,
+  slot,
+  step,
+  type WaitingStep,
+} from '../plan/index.js'
+
+// What is different where a container may outlive the program that makes it.
+
+/** The container's state folder, which comes with the plan. */
+export const stateFolder = slot('state-folder')
+
+const AF_UNIX = named('AF_UNIX', 1)
+const SOCK_SEQPACKET = named('SOCK_SEQPACKET', 5)
+const SOCK_CLOEXEC = named('SOCK_CLOEXEC', 0o2000000)
+
+/** How many may have come before they are seen to. */
+const BACKLOG = 64
+
+/** A socket in the state folder, by its name there. bind(2), unix(7) */
+function socketAt(name: string, socket: Slot) {
+  const family = Buffer.alloc(2)
+  family.writeUInt16LE(Number(AF_UNIX.value))
+  const address: Struct = {
+    bytes: Buffer.concat([family, Buffer.from(`${name}\0`)]),
+    text: `{AF_UNIX, "${name}"}`,
+  }
+  return [
+    call('fchdir', [stateFolder]),
+    call('socket', [AF_UNIX, flags(SOCK_SEQPACKET, SOCK_CLOEXEC), 0], { result: socket }),
+    call('bind', [socket, address, address.bytes.length]),
+  ]
+}
+
+/**
+ * From here on a child goes on, in a new PID namespace if `pid` is true, and
+ * this process stays as its keeper. clone3(2)
+ */
+export function keeperStep(pid: boolean): InitStep {
+  const socket = slot('keeper-socket')
+  return step(
+    'keeper',
+    ...socketAt('keeper', socket),
+    call('listen', [socket, BACKLOG]),
+    keep(pid ? kinds.pid.flag : 0, socket, stateFolder),
+  )
+}
+
+const startSocket = slot('start-socket')
+
+/** Where whoever wants to start the container will find it. */
+export const startSocketStep: InitStep = step(
+  'start socket',
+  ...socketAt('start', startSocket),
+  call('chdir', ['/']),
+)
+
+/** The host writes down which process init is. What it does is up to the container. */
+export const recordStep: WaitingStep = {
+  side: 'waiting',
+  name: 'record',
+  run: () => undefined,
+}
+
+/** Ends the setup half: who can connect now knows that the container is whole. */
+export const listenStep: InitStep = step(
+  'park',
+  call('listen', [startSocket, BACKLOG]),
+  park(startSocket),
+)

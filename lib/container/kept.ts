@@ -1,0 +1,216 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { constants } from 'node:os'
+import {
+  conflict,
+  identify,
+  isAlive,
+  native,
+  nativeError,
+  type ProcessIdentity,
+} from '../base/index.js'
+import type { Configuration } from './configuration.js'
+import { Keeper } from './keeper.js'
+import type { Exit } from './process.js'
+import { listen, unlisten } from './registry.js'
+import { signalName } from './signals.js'
+import { type Facts, type Lock, StateFolder } from './state.js'
+
+/** Which processes a container consists of, as far as the host is concerned. */
+interface ProcessFacts {
+  init: ProcessIdentity
+  /** None of a released container. */
+  keeper: ProcessIdentity | undefined
+}
+
+/** What is known of a container's first process from just before it is sent. */
+export interface StartFacts {
+  /** Milliseconds since 1970. */
+  startedAt: number
+  argv: readonly string[] | undefined
+}
+
+/**
+ * A container that may outlive the program that made it, as its state folder and
+ * the kernel have it. Several programs can have one each of the same container.
+ */
+export class Kept {
+  readonly folder: StateFolder
+  readonly facts: Facts
+  #processes: ProcessFacts | undefined
+  #keeperPid: number | undefined
+
+  constructor(folder: StateFolder, facts = folder.facts()) {
+    this.folder = folder
+    this.facts = facts
+  }
+
+  /** For a new one. The lock is held. */
+  static create(root: string, id: string, configuration: Configuration): [Kept, Lock] {
+    const [folder, lock] = StateFolder.create(root, id, configuration)
+    return [new Kept(folder), lock]
+  }
+
+  /** Whether its streams are held, and its end written down. */
+  get hasKeeper(): boolean {
+    return this.facts.configuration.lifetime === 'detached'
+  }
+
+  /** Which process it is or was, if it came so far. */
+  get init(): ProcessIdentity | undefined {
+    return this.#facts()?.init
+  }
+
+  /** Its first process, if it has been sent one. */
+  get started(): StartFacts | undefined {
+    return this.folder.read<StartFacts>('started.json')
+  }
+
+  /** Pid of init, as long as it is that. */
+  get pid(): number | undefined {
+    const { init } = this
+    return init !== undefined && isAlive(init) ? init.pid : undefined
+  }
+
+  /** Where it stands, by what the kernel says. */
+  get status(): 'creating' | 'created' | 'running' | 'stopped' | 'deleted' {
+    if (!this.folder.exists) return 'deleted'
+    const facts = this.#facts()
+    const { maker, configuration } = this.facts
+    if (configuration.lifetime === 'attached') return isAlive(maker) ? 'running' : 'stopped'
+    if (facts === undefined) return isAlive(maker) ? 'creating' : 'stopped'
+    if (!isAlive(facts.init)) return 'stopped'
+    if (this.#isParked()) return 'created'
+    if (this.started !== undefined) return 'running'
+    return 'creating'
+  }
+
+  /** The keeper has been made; init is its child. */
+  keptBy(pid: number): void {
+    this.#keeperPid ??= pid
+  }
+
+  /** init waits until it is written down which process it is. */
+  record(pid: number): void {
+    const init = identify(pid)
+    if (init === undefined) throw new Error('init has ended')
+    const keeper = this.#keeperPid === undefined ? undefined : identify(this.#keeperPid)
+    this.folder.write('processes.json', { init, keeper } satisfies ProcessFacts)
+  }
+
+  /** Its first process is about to be sent. */
+  recordStart(argv: readonly string[] | undefined): void {
+    const facts: StartFacts = { startedAt: Date.now(), argv }
+    this.folder.write('started.json', facts)
+  }
+
+  /** It could not be executed. */
+  forgetStart(): void {
+    this.folder.forget('started.json')
+  }
+
+  /**
+   * How it ended, and when in milliseconds since 1970, as its keeper wrote it
+   * down; undefined before that, and when the keeper was killed.
+   */
+  get end(): { exit: Exit; finishedAt: number } | undefined {
+    const [how, number, seconds, milliseconds] =
+      this.folder.bytes('exit')?.toString().trim().split(' ') ?? []
+    if (how === undefined) return undefined
+    const exit: Exit =
+      how === 'exited'
+        ? { exitCode: Number(number), signal: null }
+        : { exitCode: null, signal: signalName(Number(number)) }
+    return { exit, finishedAt: Number(seconds) * 1000 + Number(milliseconds) }
+  }
+
+  /** How it ended, once the keeper has written it down; `exit` if there is none who does. */
+  async ending(exit: Exit): Promise<Exit> {
+    if (!this.hasKeeper) return exit
+    if (this.end === undefined) await this.#written()
+    return this.end?.exit ?? exit
+  }
+
+  /** Resolves when the keeper has written down the end, or can't any more. */
+  async #written(): Promise<void> {
+    let watcher: FSWatcher
+    try {
+      watcher = watch(this.folder.path)
+    } catch {
+      return // it has been deleted
+    }
+    await new Promise<void>(resolve => {
+      const done = () => {
+        watcher.close()
+        resolve()
+      }
+      watcher.on('change', () => this.end !== undefined && done()).on('error', done)
+      void this.keeperEnd(false).then(done)
+      if (this.end !== undefined) done() // before there was anybody to watch
+    })
+  }
+
+  /**
+   * Resolves when the keeper has ended. It does so after its container, as soon as
+   * nobody is left to read what that has written; with `kill` at once.
+   */
+  async keeperEnd(kill: boolean): Promise<void> {
+    const keeper = this.#keeperPid === undefined ? this.#facts()?.keeper : identify(this.#keeperPid)
+    if (keeper === undefined) return
+    await new Promise<void>(resolve => {
+      try {
+        const handle = native().adopt(keeper.pid, keeper.startTime)
+        listen(handle, () => {
+          unlisten(handle)
+          resolve()
+        })
+        if (!kill) return
+        native().hold(handle, true)
+        native().signal(handle, constants.signals.SIGKILL)
+      } catch {
+        resolve() // it has ended
+      }
+    })
+  }
+
+  /** A connection to its keeper. */
+  connect(): Keeper {
+    return this.folder.use(descriptor => new Keeper(descriptor))
+  }
+
+  /** What is left of a stream that nobody had read when the container ended. */
+  rest(stream: number): Uint8Array {
+    return this.folder.bytes(`${stream}`) ?? new Uint8Array()
+  }
+
+  #facts(): ProcessFacts | undefined {
+    this.#processes ??= this.folder.read<ProcessFacts>('processes.json')
+    return this.#processes
+  }
+
+  /** An init that is parked listens for whoever comes. */
+  #isParked(): boolean {
+    try {
+      this.folder.use(descriptor => native().close(native().dial(descriptor, 'start')))
+      return true
+    } catch (error) {
+      const { code } = nativeError('start', error) as { code?: string }
+      if (code === 'EAGAIN') return true // so many have come already
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') return false
+      throw error
+    }
+  }
+}
+
+/** Refuses what only this program could do later on. */
+export function checkKept({ lifetime, steps }: Configuration): void {
+  if (lifetime === 'attached') return
+  const later = steps.find(
+    ({ step, placement }) =>
+      placement.half === 'process' || (step.side === 'waiting' && step.undo !== undefined),
+  )
+  if (later !== undefined)
+    throw conflict(
+      'create.lifetime',
+      `step ${later.step.name} would be wanted when this program may have ended`,
+    )
+}
