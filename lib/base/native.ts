@@ -52,6 +52,8 @@ export interface Native {
     stdin: number,
     stdout: number,
     stderr: number,
+    uid?: number,
+    gid?: number,
   ): [number, number, number]
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */

@@ -28,6 +28,7 @@ import { descendants, type ProcessInfo, processesOfNamespace } from './processes
 import { type SignalName, signalNumber } from './signals.js'
 import { type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
+import { hasUserNamespace, pipeOwner } from './user-namespace.js'
 
 /** What {@link Box.start} and {@link Box.exec} take besides the program and its arguments. */
 export interface StartOptions extends ProcessOptions {
@@ -158,7 +159,7 @@ export class Box implements AsyncDisposable {
     const resolved = await this.#lookUp(options)
     this.#mustBe('created', 'start') // still
     if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
-    this.#main = await this.#init.start(plan, wanted)
+    this.#main = await this.#init.start(plan, wanted, this.#pipeOwner())
     return this.#main
   }
 
@@ -196,7 +197,7 @@ export class Box implements AsyncDisposable {
     await init.launch(prepareExec(this.#configuration, this.#prepared), this.#init)
     let process: ContainerProcess
     try {
-      process = await init.start(plan, wanted)
+      process = await init.start(plan, wanted, this.#pipeOwner())
     } catch (error) {
       init.kill() // parked still, if the fault was on this side
       await init.end()
@@ -229,7 +230,10 @@ export class Box implements AsyncDisposable {
           option: 'kill.all',
           hint: "isolate('pid'), or signal each process that exec() gave",
         })
-      if (this.status === 'running') await signalOthers(this.#init, number)
+      const kinds = hasUserNamespace(this.#configuration)
+        ? (['user', 'pid'] as const)
+        : ['pid' as const]
+      if (this.status === 'running') await signalOthers(this.#init, kinds, number)
     }
     this.#init.signal(number)
   }
@@ -343,12 +347,16 @@ export class Box implements AsyncDisposable {
     const defaults = this.#configuration.process
     const user = options.user ?? defaults?.user
     if (!isNamed(user)) return options
-    const kinds = this.#isApart('mount') ? (['mount'] as const) : []
+    const kinds = (['user', 'mount'] as const).filter(kind => this.#isApart(kind))
     const files = await readInside(this.#init, kinds, ['/etc/passwd', '/etc/group'])
     const { home, ...found } = findUser(user as string, ...(files as [string, string]))
     const hasHome = [options.env, defaults?.env].some(env => env && Object.hasOwn(env, 'HOME'))
     const env = home === undefined || hasHome ? {} : { env: { HOME: home, ...options.env } }
     return { ...options, ...env, user: found }
+  }
+
+  #pipeOwner() {
+    return pipeOwner(this.#configuration, this.pid)
   }
 
   /** Whether it has a namespace of this kind that may not be this program's. */

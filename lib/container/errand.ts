@@ -102,12 +102,16 @@ function readRegular(path: string, fd: number): string {
  * Sends a signal to all processes of a PID namespace but its first. kill(2)
  * with -1 reaches those that the sender sees.
  */
-export function signalOthers(target: Init, signal: number): Promise<void> {
+export function signalOthers(
+  target: Init,
+  kinds: readonly NamespaceKind[],
+  signal: number,
+): Promise<void> {
   const everybody = named('-1', 0xffffffff)
   return errand(
     'kill all',
     target,
-    ['pid'],
+    kinds,
     step('kill all', call('kill', [everybody, signal], { tolerate: ['ESRCH'] })),
   )
 }

@@ -101,7 +101,11 @@ export class Init {
   }
 
   /** Sends it what to run. Resolves when that has been executed. */
-  async start(plan: EncodedPlan, wanted: ParsedStdio): Promise<ContainerProcess> {
+  async start(
+    plan: EncodedPlan,
+    wanted: ParsedStdio,
+    pipeOwner?: readonly [uid: number, gid: number],
+  ): Promise<ContainerProcess> {
     const stdio = openStdio(wanted)
     try {
       const pipes = native().start(
@@ -110,6 +114,7 @@ export class Init {
         this.#owner.texts(plan),
         plan.patches,
         ...(stdio.fds as [number, number, number]),
+        ...(pipeOwner ?? []),
       )
       this.#plan = plan
       this.status = 'starting'
@@ -263,9 +268,7 @@ export class Init {
       else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
     } catch (cause) {
-      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??
-        {}) as NodeJS.ErrnoException
-      this.fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
+      this.fail(hostStepError(step.name, cause))
     }
   }
 
@@ -280,6 +283,15 @@ export class Init {
       this.fail(new CofferdamError(`journal: ${message}`, { code, step: 'journal', cause }))
     }
   }
+}
+
+/** What a host's function threw, as the error of its step, with all that it knows. */
+function hostStepError(step: string, cause: unknown): CofferdamError {
+  const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
+  const { errno, syscall, path, hint } = cause instanceof CofferdamError ? cause : {}
+  // Its message has the hint already.
+  const told = hint === undefined ? message : message.replace(` (${hint})`, '')
+  return new CofferdamError(`${step}: ${told}`, { code, errno, syscall, path, hint, step, cause })
 }
 
 const noExit: Exit = { exitCode: null, signal: null }

@@ -155,8 +155,8 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, texts, patches, stdin, stdout, stderr): the host's ends of the
-// pipes
+// start(id, plan, texts, patches, stdin, stdout, stderr, uid?, gid?): the host's
+// ends of the pipes; the other ends belong to uid and gid
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
@@ -174,6 +174,12 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     if (pipe2(pair, O_CLOEXEC) < 0) {
       status = -errno;
       break;
+    }
+    // One owner for both ends, since both are one file.
+    if (info.Length() > 8 && fchown(pair[0], info[7].As<Napi::Number>().Uint32Value(),
+                                    info[8].As<Napi::Number>().Uint32Value()) < 0) {
+      status = -errno;
+      nr = __NR_fchown;
     }
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];

@@ -149,9 +149,16 @@ t.test('mappings that can not be', needsRoot, async t => {
       code: 'ERR_INVALID_OPTION',
       option,
     })
-  await t.rejects(overHost().idMappings(mappings).create(), {
+  await t.rejects(
+    new Container()
+      .rootfs(overlay({ lower: ['/', '/etc'] }))
+      .idMappings(mappings)
+      .create(),
+    { code: 'ERR_CONFLICT', option: 'rootfs' },
+  )
+  await t.rejects(overHost().isolate({ user: '/proc/1/ns/user' }).idMappings(mappings).create(), {
     code: 'ERR_CONFLICT',
-    option: 'rootfs',
+    option: 'idMappings',
   })
 })
 
