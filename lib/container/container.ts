@@ -233,7 +233,11 @@ export class Box implements AsyncDisposable {
       const kinds = hasUserNamespace(this.#configuration)
         ? (['user', 'pid'] as const)
         : ['pid' as const]
-      if (this.status === 'running') await signalOthers(this.#init, kinds, number)
+      if (this.status === 'running') {
+        await signalOthers(this.#init, kinds, number)
+        // A first process that ends with the others has had its signal.
+        if (this.#init.status === 'ended') return
+      }
     }
     this.#init.signal(number)
   }

@@ -68,9 +68,12 @@ function hintFor(
     if (syscall === 'capset')
       return 'a process can give no capability that it lacks itself; see CapPrm in /proc/self/status'
     if (syscall === 'mknodat') return 'device files need CAP_MKNOD in the initial user namespace'
-    if ((syscall === 'fsmount' || syscall === 'fsconfig') && step === 'proc')
+    const mounting = ['fsopen', 'fsconfig', 'fsmount'].includes(syscall ?? '')
+    if (mounting && step === 'proc')
       return "an outer container masks parts of /proc, or the PID namespace is shared, so that no new proc may be mounted; proc('bind') shows the outer one"
-    if ((syscall === 'fsmount' || syscall === 'fsconfig') && step === 'sysfs')
+    if (syscall === 'fsconfig' && step === 'dev')
+      return "in a user namespace the message queues need an IPC namespace of its own: isolate('ipc')"
+    if (mounting && step === 'sysfs')
       return "an outer container masks parts of /sys, or the network namespace is shared, so that no new sysfs may be mounted; sysfs('bind') shows the outer one"
   }
   if (code === 'ENOSPC' && (syscall === 'clone3' || syscall === 'unshare'))
