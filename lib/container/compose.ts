@@ -99,8 +99,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   // the host's privileges, so before a new user namespace. One that is joined
   // may be what it takes to join the others.
   const joined = joins(configuration)
-  const withUser = typeof configuration.isolation?.user === 'object'
-  if (!withUser) for (const [kind, path] of joined) steps.push(join(kind, path))
+  if (!joinsUser(configuration)) for (const [kind, path] of joined) steps.push(join(kind, path))
   if (asUser) {
     // All others are to belong to the user namespace, so they come after it.
     steps.push(...userSteps(configuration, joined), ...unshareAll(configuration))
@@ -112,7 +111,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
-  if (opensToHost(configuration)) steps.push(proc.openToHostStep())
+  if (opensToHost(configuration) && joinsUser(configuration)) steps.push(proc.openToHostStep())
   return insert(steps, configuration, 'setup')
 }
 
@@ -125,7 +124,7 @@ function unshareAll(configuration: Configuration): InitStep[] {
   if (all.length > 0) steps.push(unshare(all))
   if (all.includes('pid')) steps.push(step('first process', sibling()))
   // It ends with a change of user, and a child does not have it.
-  steps.push(proc.dieWithHostStep())
+  steps.push(proc.dieWithHostStep(opensToHost(configuration) && !joinsUser(configuration)))
   if (all.includes('network')) steps.push(step('loopback', ...loopbackUp()))
   return steps
 }
@@ -186,6 +185,10 @@ export function composeProcess(
   }
   steps.push(proc.execStep(specification))
   return insert(steps, configuration, 'process')
+}
+
+function joinsUser({ isolation }: Configuration): boolean {
+  return typeof isolation?.user === 'object'
 }
 
 function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {

@@ -86,6 +86,8 @@ function hintFor(
     return 'the image has a symbolic link there, which could lead anywhere'
   if (code === 'ELOOP' && syscall === 'statx')
     return 'a symbolic link of the image leads to its root directory, which can not be covered'
+  if (code === 'EROFS' && (syscall === 'mkdirat' || syscall === 'mknodat'))
+    return 'the place for the mount is missing, and can not be made since it would lie on a read-only mount'
   if (code === 'EDQUOT' && syscall === 'keyctl')
     return "the user's quota of keys has been reached: /proc/key-users"
   if (code === 'ENODEV' && step === 'rootfs')

@@ -19,6 +19,10 @@ import { type Configuration, isolates } from './configuration.js'
 // What a container with a user namespace of its own has that others have not.
 
 const opening = { open: dumpable(true), close: dumpable(false) }
+// An ordinary user's init stays open to the host, which is to find its
+// namespaces in proc, and joins them. Nobody else is in a new user namespace
+// before the first process, nor has power over it but who has it over the host.
+const staysOpen = { open: dumpable(true), close: dumpable(true) }
 
 /** Whether it has another user namespace than this program: a new one, or a joined one. */
 export function hasUserNamespace(configuration: Configuration): boolean {
@@ -34,7 +38,10 @@ export function mountsAsUser(configuration: Configuration): boolean {
   return hasUserNamespace(configuration) || !privileges().initialUsers
 }
 
-/** Whether this program needs leave to look into init, to join its namespaces. */
+/**
+ * Whether this program needs init's leave to find its namespaces and to join
+ * them: setns(2) with a pidfd is a matter of ptrace(2).
+ */
 export function opensToHost(configuration: Configuration): boolean {
   return hasUserNamespace(configuration) && !privileges().admin
 }
@@ -86,12 +93,13 @@ function ownName(): string | undefined {
  * namespaces that it joins with what it may there.
  */
 export function userSteps(
-  { isolation, idMappings }: Configuration,
+  configuration: Configuration,
   joins: readonly [NamespaceKind, string][],
 ): Step[] {
+  const { isolation, idMappings } = configuration
   const how = isolation?.user
   if (typeof how === 'object') return joinUser(how.join, joins, opening)
-  return newUser(idMappings as IdMappings, opening)
+  return newUser(idMappings as IdMappings, opensToHost(configuration) ? staysOpen : opening)
 }
 
 /** The same for a process that has joined the container. */

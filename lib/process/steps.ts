@@ -79,9 +79,12 @@ export function signalsStep(ignored: readonly number[]): InitStep {
   )
 }
 
-/** {@link detachStep}'s first part once more, where it has been lost. */
-export function dieWithHostStep(): InitStep {
-  return step('die with the host', dieWithHost(), dumpable(false))
+/**
+ * {@link detachStep}'s first part once more, where it has been lost; with
+ * `openToHost` as in {@link openToHostStep}.
+ */
+export function dieWithHostStep(openToHost = false): InitStep {
+  return step('die with the host', dieWithHost(), dumpable(openToHost))
 }
 
 /**
