@@ -116,7 +116,7 @@ const notCreated: [what: string, build: (folder: string) => Container, error: ob
   ],
   [
     'a layer that does not exist',
-    () => new Container().rootfs(overlay({ lower: ['/', '/no/such'] })),
+    () => new Container().rootfs(overlay({ lower: ['/usr', '/no/such'] })),
     { code: 'ENOENT', path: '/no/such' },
   ],
   [
