@@ -7,6 +7,8 @@ export interface Privileges {
   /** It may write maps of any users, CAP_SETUID, and of any groups, CAP_SETGID. */
   setuid: boolean
   setgid: boolean
+  /** Groups can be changed in its user namespace, and so in those below it; setgroups(2). */
+  groups: boolean
   /** Programs with the set-user-ID bit give it more; prctl(2) PR_SET_NO_NEW_PRIVS. */
   gainable: boolean
   /** Its user namespace is the first one, as far as can be seen. */
@@ -46,6 +48,7 @@ function lookUp(user: number | undefined): Privileges {
     admin: has(CAP_SYS_ADMIN),
     setuid: has(CAP_SETUID),
     setgid: has(CAP_SETGID),
+    groups: read('/proc/self/setgroups').trim() !== 'deny',
     gainable: !/^NoNewPrivs:\s*1$/m.test(status),
     initialUsers: map === '' || /^0\s+0\s+4294967295$/.test(map),
   }

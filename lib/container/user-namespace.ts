@@ -114,7 +114,8 @@ export function rootAgainSteps({ idMappings }: Configuration) {
 /** Whether its processes may be unable to change their groups. */
 export function keepsGroups(configuration: Configuration): boolean {
   const { idMappings } = configuration
-  return idMappings === undefined ? hasUserNamespace(configuration) : deniesGroups(idMappings)
+  if (idMappings !== undefined) return deniesGroups(idMappings)
+  return hasUserNamespace(configuration) || !privileges().groups
 }
 
 /** Refuses users and groups that the user namespace does not have. */

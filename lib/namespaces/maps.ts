@@ -35,7 +35,7 @@ function isOwn(side: Side, mappings: readonly IdMapping[]): boolean {
  * also be what keeps its members from a file. user_namespaces(7)
  */
 export function deniesGroups({ gid }: IdMappings): boolean {
-  return !mayMapAny('gid') && isOwn('gid', gid)
+  return !privileges().groups || (!mayMapAny('gid') && isOwn('gid', gid))
 }
 
 /**

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { bind, type Container } from 'cofferdam'
 import t from 'tap'
 import { needsRoot, overHost, rememberTraces, run } from '../support/index.js'
+import { asUser } from '../support/unprivileged.js'
 
 // Containers made by a program that runs in one. The outer one has what Docker
 // gives by default: 14 capabilities, masked and read-only paths, no_new_privs.
@@ -59,6 +61,46 @@ for (const [where, outer] of outers) {
     t.same(open.split('\n'), works, 'with all its own, where nothing is hidden')
   })
 }
+
+t.test('in one of an ordinary user', needsRoot, async t => {
+  const inner = `
+    import { Container, overlay } from 'cofferdam'
+    const box = await new Container('inner').rootfs(overlay({ lower: ['/'] })).proc('bind').sysfs('bind').create()
+    const main = await box.start(['sh', '-c', 'hostname; id -u; touch /usr/made && echo made'])
+    console.log(await main.stdout.text(), await main.stderr.text())
+    await box.delete()`
+  const [said] = await asUser(
+    t,
+    `say(await run(overHost(), [process.execPath, '--input-type=module', '-e', ${JSON.stringify(inner)}], { cwd: ${JSON.stringify(project)} }))`,
+  )
+  t.match(said, { stdout: /^inner\n0\nmade\n/, stderr: '', exitCode: 0 })
+})
+
+t.test('in a user namespace with all capabilities it needs no other', needsRoot, async t => {
+  const body = `
+    import { Container, overlay } from 'cofferdam'
+    import { readlinkSync } from 'node:fs'
+    const box = await new Container('inner').rootfs(overlay({ lower: ['/'] })).create()
+    console.log(readlinkSync('/proc/self/ns/user') === readlinkSync('/proc/' + box.pid + '/ns/user'))
+    const main = await box.start(['sh', '-c', 'hostname; id -u; echo $$; echo x > /dev/null; touch /usr/made && echo made'])
+    console.log(await main.stdout.text(), await main.stderr.text())
+    await box.delete()`
+  const argv = [
+    '--user',
+    '--map-root-user',
+    '--mount',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    body,
+  ]
+  const stdout = await new Promise((resolve, reject) =>
+    execFile('unshare', argv, { cwd: project }, (error, out) =>
+      error ? reject(error) : resolve(out),
+    ),
+  )
+  t.match(stdout, /^true\ninner\n0\n1\nmade\n/)
+})
 
 t.test('where no user namespace may be made', needsRoot, async t => {
   const script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
