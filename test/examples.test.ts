@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { needsContainers } from './support/index.js'
+import { needsContainers, needsRoot } from './support/index.js'
 
 /** Runs an example; gives what it printed. */
 function example(name: string, ...args: string[]): Promise<string> {
@@ -27,7 +27,8 @@ t.test('hello: the tour, the plan, a program', needsContainers, async t => {
   t.equal(await example('hello', 'sh', '-c', 'hostname; echo $$'), 'hello\n1\n')
 })
 
-t.test('exec: programs that join a running one', needsContainers, async t => {
+// It has users that an ordinary user's has only with subordinate ids.
+t.test('exec: programs that join a running one', needsRoot, async t => {
   const printed = await example('exec')
   t.match(printed, /^server: open, as pid 1$/m)
   t.match(printed, /^server: daemon from house was visit 2$/m)
