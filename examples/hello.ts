@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { type Box, CofferdamError, Container, overlay, type Terminal } from 'cofferdam'
 
 // A copy-on-write view of this machine's own root: nothing to download. It is
-// for trying things out, since root in it can read whatever root can outside.
+// for trying things out, since root in it can read whatever its user can outside.
 const hello = () => new Container().rootfs(overlay({ lower: ['/'] })).hostname('hello')
 
 const colours = process.stdout.isTTY && !process.env.NO_COLOR
@@ -33,10 +33,11 @@ async function inside(box: Box, script: string): Promise<string> {
 }
 
 async function tour(): Promise<void> {
-  // A file to delete inside. An overlay shows one file system, so the file has
-  // to be on that of the root.
-  const onRoot = (path: string) => existsSync(path) && statSync(path).dev === statSync('/').dev
-  const folder = mkdtempSync(join([tmpdir(), '/var/tmp'].find(onRoot) ?? '/', 'cofferdam-'))
+  // A file to delete inside. Root's overlay shows one file system, so the file
+  // has to be on that of the root; others have one for each directory in it.
+  const shown = (path: string) =>
+    existsSync(path) && (!isRoot || statSync(path).dev === statSync('/').dev)
+  const folder = mkdtempSync(join([tmpdir(), '/var/tmp'].find(shown) ?? '/', 'cofferdam-'))
   const file = join(folder, 'precious')
   writeFileSync(file, 'still here\n')
 
@@ -58,8 +59,9 @@ async function tour(): Promise<void> {
 
     show('host name', `${name}  ${paint(2, `outside: ${hostname()}`)}`)
     show('process', `pid ${pid} of ${processes} it can see  ${paint(2, `outside: pid ${outside}`)}`)
-    show('user', `${user}`)
-    show('capabilities', `${bits(capabilities ?? '0')} of root's ${bits(ownCapabilities())}`)
+    show('user', `${user}  ${paint(2, `outside: ${userName()}`)}`)
+    const own = bits(ownCapabilities())
+    show('capabilities', `${bits(capabilities ?? '0')} ${isRoot ? `of root's ${own}` : 'in it'}`)
     show('mounts', ...wrap((mounts ?? '').split('\n')))
     show(
       'network',
@@ -109,6 +111,16 @@ async function interact(argv: string[]): Promise<void> {
   stdin.setRawMode(false)
   stdin.unref()
   process.exitCode = exitCode ?? 1
+}
+
+const isRoot = process.geteuid?.() === 0
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `user ${process.geteuid?.()}` // one that has no name
+  }
 }
 
 /** How many bits a hexadecimal mask has set. */
@@ -168,9 +180,8 @@ try {
   else await interact(process.argv.slice(2))
 } catch (error) {
   if (!(error instanceof CofferdamError)) throw error
-  console.error(`This machine does not let ${userInfo().username} make the container.\n`)
+  console.error(`This machine does not let ${userName()} make the container.\n`)
   console.error(`  ${error.message}`)
-  if (process.getuid?.() !== 0)
-    console.error('\nTry it as root: sudo npm start. "npm start -- explain" works for anyone.')
+  console.error('\n"npm start -- explain" shows what it would be made of.')
   process.exitCode = 1
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { needsRoot } from './support/index.js'
+import { needsContainers, needsRoot } from './support/index.js'
 
 /** Runs an example; gives what it printed. */
 function example(name: string, ...args: string[]): Promise<string> {
@@ -13,12 +13,12 @@ function example(name: string, ...args: string[]): Promise<string> {
   )
 }
 
-t.test('hello: the tour, the plan, a program', needsRoot, async t => {
+t.test('hello: the tour, the plan, a program', needsContainers, async t => {
   const tour = await example('hello')
   for (const line of [
     /^host name +hello/m,
     /pid 1 of \d/,
-    /14 of root's/,
+    /14 (of root's|in it)/,
     /still here/,
     /start to exit/,
   ])
@@ -27,9 +27,17 @@ t.test('hello: the tour, the plan, a program', needsRoot, async t => {
   t.equal(await example('hello', 'sh', '-c', 'hostname; echo $$'), 'hello\n1\n')
 })
 
+// It has users that an ordinary user's has only with subordinate ids.
 t.test('exec: programs that join a running one', needsRoot, async t => {
   const printed = await example('exec')
   t.match(printed, /^server: open, as pid 1$/m)
   t.match(printed, /^server: daemon from house was visit 2$/m)
   t.match(printed, /asked to end\nended with { exitCode: 0, signal: null }/)
+})
+
+t.test('rootless: what an ordinary user’s are outside', needsContainers, async t => {
+  const printed = await example('rootless')
+  t.match(printed, /^inside: {2}uid=0\(root\)/)
+  t.match(printed, process.getuid?.() === 0 ? /^outside: 100000$/m : /^outside: [1-9]\d*$/m)
+  t.match(printed, /^beside: {2}second 1$/m)
 })

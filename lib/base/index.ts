@@ -1,5 +1,6 @@
 export * from './errors.js'
 export * from './native.js'
 export * from './options.js'
+export * from './privileges.js'
 export * from './procfs.js'
 export * from './units.js'

@@ -47,7 +47,7 @@ export interface Native {
     forks: boolean,
   ): number
   /** The number of a process that may be another's child. `ESRCH` when it has ended. */
-  adopt(pid: number, startTime: number): number
+  adopt(pid: number, startTime: number, number: number): number
   /** A number that no other process of this boot has; 0 where the kernel has none for it. */
   processNumber(pid: number): number
   /** What is sent to this container goes to the init that listens in the state folder. */
@@ -65,6 +65,8 @@ export interface Native {
     stdin: number,
     stdout: number,
     stderr: number,
+    uid?: number,
+    gid?: number,
   ): [number, number, number]
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */

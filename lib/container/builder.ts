@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { flagOption, hostPathOption, invalidOption, onlyKeys, textOption } from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
-import { checkMount, checkOverlay, type Mount, type OverlayRoot } from '../mounts/index.js'
+import {
+  checkMount,
+  checkOverlay,
+  type Mount,
+  type Origin,
+  type OverlayRoot,
+} from '../mounts/index.js'
 import {
   checkIdMappings,
   HOSTNAME_MAX,
@@ -12,8 +18,7 @@ import {
 } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
-import { checkStep, copyCapabilities, joined, targets } from './check.js'
-import { idMappingsOf, isolates } from './compose.js'
+import { checkStep, copyCapabilities, joined, originOption, targets } from './check.js'
 import type {
   CapabilityOptions,
   Configuration,
@@ -24,6 +29,7 @@ import type {
 import { Box } from './container.js'
 import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
 import { defaultStateFolder } from './state.js'
+import { withUserNamespace } from './user-namespace.js'
 
 const ID_LENGTH = 12
 let randomDigits = ''
@@ -108,6 +114,8 @@ export class Container {
       readonlyPaths: undefined,
       noNewPrivileges: true,
       process: undefined,
+      proc: 'new',
+      sysfs: 'new',
       steps: [],
     }
   }
@@ -215,6 +223,30 @@ export class Container {
   }
 
   /**
+   * Where `/proc` comes from: `'new'`, the default, is one that shows the
+   * container's processes, proc(5). `'bind'` is the one that this program sees,
+   * with what is hidden in it, for where the kernel allows no new one: in a
+   * user namespace, while an outer container hides parts of its own, or without
+   * a PID namespace. It shows the processes outside, and what their users and
+   * arguments are. Equivalent to: `mount --rbind /proc ROOT/proc`
+   */
+  proc(origin: Origin): this {
+    this.#change().proc = originOption('proc', origin)
+    return this
+  }
+
+  /**
+   * Where `/sys` comes from: `'new'`, the default, is one whose devices are those
+   * of the container's network namespace, sysfs(5). `'bind'` is the one that
+   * this program sees, read-only, for where the kernel allows no new one: in a
+   * user namespace without a network namespace, or as with {@link proc}.
+   */
+  sysfs(origin: Origin): this {
+    this.#change().sysfs = originOption('sysfs', origin)
+    return this
+  }
+
+  /**
    * Whether programs can gain no privileges by execve, as from set-user-ID
    * files. Default: true. prctl(2) PR_SET_NO_NEW_PRIVS
    */
@@ -295,13 +327,8 @@ export class Container {
   #prepare(lifetime: Lifetime): { configuration: Configuration; prepared: Prepared } {
     if (this.#ready?.configuration.lifetime !== lifetime) {
       const { mounts, steps } = this.#configuration
-      const configuration = {
-        ...this.#configuration,
-        lifetime,
-        mounts: [...mounts],
-        steps: [...steps],
-      }
-      if (isolates(configuration, 'user')) configuration.idMappings = idMappingsOf(configuration)
+      const copy = { ...this.#configuration, lifetime, mounts: [...mounts], steps: [...steps] }
+      const configuration = withUserNamespace(copy)
       this.#ready = { configuration, prepared: prepare(configuration) }
     }
     return this.#ready

@@ -1,6 +1,6 @@
 import { conflict, invalidOption, onlyKeys } from '../base/index.js'
 import type { Capability } from '../capabilities/index.js'
-import { checkTarget } from '../mounts/index.js'
+import { checkTarget, type Origin } from '../mounts/index.js'
 import type { Step } from '../plan/index.js'
 import type { CapabilityOptions, StepPlacement } from './configuration.js'
 
@@ -11,6 +11,12 @@ export function joined(option: unknown): Record<string, string> {
   if (typeof option !== 'object' || option === null || Object.keys(option).length === 0)
     throw invalidOption('isolate', 'must be kinds of namespaces, or { kind: path }')
   return option as Record<string, string>
+}
+
+/** What `proc()` and `sysfs()` take. */
+export function originOption(option: string, origin: unknown): Origin {
+  if (origin !== 'new' && origin !== 'bind') throw invalidOption(option, "must be 'new' or 'bind'")
+  return origin
 }
 
 /** Paths in the container, as `maskedPaths()` takes them. */

@@ -2,6 +2,7 @@ import * as mounts from '../mounts/index.js'
 import { hostId } from '../namespaces/index.js'
 import { type InitStep, type Step, slot } from '../plan/index.js'
 import type { Configuration } from './configuration.js'
+import { mountsAsUser } from './user-namespace.js'
 
 // The mounts of a container: which, in which order, and where on the host a
 // target lies that has to be made.
@@ -32,13 +33,17 @@ const [defaultMasks, defaultReadonly] = hiding(
 )
 
 /** `/proc`, `/sys` and `/dev`; `journal` if the root is on disk. */
-function standardMounts(journal: boolean, options: mounts.DevOptions = {}) {
+function standardMounts(
+  journal: boolean,
+  options: mounts.DevOptions = {},
+  { proc, sysfs }: Pick<Configuration, 'proc' | 'sysfs'> = { proc: 'new', sysfs: 'new' },
+) {
   const place: mounts.Place = { root, journal }
   return {
     place,
     steps: [
-      mounts.procStep(place, proc_),
-      mounts.sysStep(place, sys),
+      mounts.procStep(place, proc_, proc),
+      mounts.sysStep(place, sys, sysfs),
       mounts.devStep(place, dev, options),
     ],
   }
@@ -75,6 +80,8 @@ function hiding(
 export interface Inspected {
   /** For each mount, whether its source is a file and not a directory. */
   sourceIsFile: readonly boolean[]
+  /** What there is in the host's root directory, if the root is composed of that. */
+  rootEntries?: readonly mounts.RootEntry[]
 }
 
 /** All of them, from a mount namespace that is a copy of the host's to the new root. */
@@ -85,7 +92,7 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   const journal = rootfs?.type === 'directory' || rootfs?.upper !== undefined
   const { place, steps: standard } = standardFor(configuration, journal)
   steps.push(propagation)
-  steps.push(rootfs === undefined ? mounts.hostRootStep(root) : mounts.rootStep(rootfs, root))
+  steps.push(rootStep(configuration, inspected))
   // While the host's proc is still in sight: the kernel allows a user
   // namespace no proc that shows more than one it sees already.
   if (rootfs !== undefined) steps.push(...standard)
@@ -100,11 +107,30 @@ export function composeMounts(configuration: Configuration, inspected: Inspected
   return steps
 }
 
+function rootStep(configuration: Configuration, { rootEntries }: Inspected): Step {
+  const { rootfs } = configuration
+  if (rootfs === undefined) return mounts.hostRootStep(root)
+  if (rootEntries !== undefined && rootfs.type === 'overlay')
+    return mounts.composedRootStep(rootfs, rootEntries, root)
+  return mounts.rootStep(rootfs, root, mountsAsUser(configuration))
+}
+
+/** Whether the root has to be composed: an overlay of the host's, where that is not allowed. */
+export function isComposed(configuration: Configuration): boolean {
+  const { rootfs } = configuration
+  return rootfs?.type === 'overlay' && rootfs.lower.includes('/') && mountsAsUser(configuration)
+}
+
 /** The standard mounts; in a user namespace they are made another way. */
-function standardFor({ idMappings }: Configuration, journal: boolean) {
-  if (idMappings === undefined) return journal ? onDisk : inMemory
-  const ttyGroup = hostId(idMappings.gid, mounts.TTY_GROUP) !== undefined
-  return standardMounts(journal, { bound: true, ttyGroup })
+function standardFor(configuration: Configuration, journal: boolean) {
+  const { idMappings, proc, sysfs } = configuration
+  const asUser = mountsAsUser(configuration)
+  if (!asUser && proc === 'new' && sysfs === 'new') return journal ? onDisk : inMemory
+  // Of a user namespace that is joined it is not known which groups it has.
+  const ttyGroup = asUser
+    ? idMappings !== undefined && hostId(idMappings.gid, mounts.TTY_GROUP) !== undefined
+    : true
+  return standardMounts(journal, { bound: asUser, ttyGroup }, configuration)
 }
 
 /** Whether the path lies below `outer`. */

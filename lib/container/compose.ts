@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os'
 import { CofferdamError, conflict, ignoredSignals, invalidOption } from '../base/index.js'
 import {
   boundingSet,
@@ -11,16 +10,12 @@ import {
 } from '../capabilities/index.js'
 import { lockStep } from '../mounts/index.js'
 import {
-  hostId,
   hostname,
-  type IdMappings,
   join,
   joinProcess,
   kinds,
   type NamespaceKind,
   newNetwork,
-  newUser,
-  subordinateIds,
   unshare,
 } from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
@@ -36,8 +31,18 @@ import {
 } from '../plan/index.js'
 import * as proc from '../process/index.js'
 import { keeperStep, listenStep, recordStep, startSocketStep } from './compose-kept.js'
-import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
-import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
+import { composeMounts, type Inspected, isComposed, lockedDirectories } from './compose-mounts.js'
+import { type Configuration, isolates, type StepPlacement } from './configuration.js'
+import {
+  checkUser,
+  hasUserNamespace,
+  keepsGroups,
+  opensToHost,
+  rootAgainSteps,
+  userSteps,
+} from './user-namespace.js'
+
+export { isolates }
 
 /** Slots that the process half finds filled: the standard streams. */
 export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as const
@@ -87,16 +92,17 @@ export function clonesPid(configuration: Configuration): boolean {
 }
 
 function beginsPid(configuration: Configuration): boolean {
-  return isolates(configuration, 'pid') && !isolates(configuration, 'user')
+  return isolates(configuration, 'pid') && !hasUserNamespace(configuration)
 }
 
 /** The setup half. */
 export function composeSetup(configuration: Configuration, inspected: Inspected): Step[] {
   const steps: Step[] = []
   const own = (kind: NamespaceKind) => isolates(configuration, kind)
+  const asUser = hasUserNamespace(configuration)
 
   for (const directory of lockedDirectories(configuration)) steps.push(lockStep(directory))
-  if (own('network') && !own('user')) steps.push(networkInAdvance)
+  if (own('network') && !asUser) steps.push(networkInAdvance)
   const { lifetime } = configuration
   if (lifetime === 'detached') steps.push(keeperStep(beginsPid(configuration)))
   steps.push(lifetime === 'released' ? detachForGood : detach)
@@ -104,11 +110,13 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
 
   // Joined namespaces are found by the host's paths, so before a new mount
   // namespace is entered, and the mount namespace itself last of all; and with
-  // the host's privileges, so before a new user namespace.
-  for (const [kind, path] of joins(configuration)) steps.push(join(kind, path))
-  if (own('user')) {
+  // the host's privileges, so before a new user namespace. One that is joined
+  // may be what it takes to join the others.
+  const joined = joins(configuration)
+  if (!joinsUser(configuration)) for (const [kind, path] of joined) steps.push(join(kind, path))
+  if (asUser) {
     // All others are to belong to the user namespace, so they come after it.
-    steps.push(...newUser(idMappingsOf(configuration)), ...unshareAll(configuration))
+    steps.push(...userSteps(configuration, joined), ...unshareAll(configuration))
   } else {
     if (own('network')) steps.push(network)
     const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(own)
@@ -119,6 +127,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
+  if (opensToHost(configuration) && joinsUser(configuration)) steps.push(proc.openToHostStep())
   return insert(steps, configuration, 'setup')
 }
 
@@ -131,24 +140,10 @@ function unshareAll(configuration: Configuration): InitStep[] {
   if (all.length > 0) steps.push(unshare(all))
   if (all.includes('pid')) steps.push(step('first process', sibling()))
   // It ends with a change of user, and a child does not have it.
-  if (configuration.lifetime !== 'released') steps.push(proc.dieWithHostStep())
+  const open = opensToHost(configuration) && !joinsUser(configuration)
+  steps.push(proc.dieWithHostStep(open, configuration.lifetime !== 'released'))
   if (all.includes('network')) steps.push(step('loopback', ...loopbackUp()))
   return steps
-}
-
-/** Which ids a new user namespace has. */
-export function idMappingsOf({ idMappings }: Configuration): IdMappings {
-  if (idMappings !== undefined) return idMappings
-  const { uid: id, username } = userInfo()
-  const uid = subordinateIds('/etc/subuid', username, id)
-  const gid = subordinateIds('/etc/subgid', username, id)
-  if (uid === undefined || gid === undefined)
-    throw new CofferdamError(`isolate.user: ${username} has no subordinate ids to map`, {
-      code: 'ERR_INVALID_OPTION',
-      option: 'isolate.user',
-      hint: `say which with idMappings(), or add ${username} to /etc/subuid and /etc/subgid`,
-    })
-  return { uid, gid }
 }
 
 /**
@@ -174,6 +169,7 @@ export function composeExec(configuration: Configuration, container: Slot): Init
   return [
     detach,
     ...(apart.length > 0 ? [joinProcess(container, apart)] : []),
+    ...(apart.includes('user') ? rootAgainSteps(configuration) : []),
     parkStep,
     ...composeParked(configuration),
   ]
@@ -185,15 +181,8 @@ export function composeProcess(
   { specification, pipes, dies }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
-  const { uid, gid, groups, terminal } = specification
-  const { idMappings } = configuration
-  if (idMappings !== undefined)
-    for (const [id, mapped] of [
-      [uid, idMappings.uid],
-      ...[gid, ...groups].map(group => [group, idMappings.gid] as const),
-    ] as const)
-      if (hostId(mapped, id) === undefined)
-        throw invalidOption('user', `there is no id ${id} in the container's user namespace`)
+  const { uid, gid, terminal } = specification
+  checkUser(configuration, specification)
   const steps: Step[] = []
   if (terminal === undefined) {
     steps.push(proc.streamsStep(streamSlots))
@@ -201,24 +190,22 @@ export function composeProcess(
   } else {
     steps.push(...proc.terminalSteps(terminal, uid))
   }
-  steps.push(proc.userStep(specification, keepCapabilities()))
+  const groupsKept = specification.groups.length === 0 && keepsGroups(configuration)
+  steps.push(proc.userStep(specification, keepCapabilities(), groupsKept))
   steps.push(capabilitySets(sets))
   if (configuration.noNewPrivileges) steps.push(proc.noNewPrivilegesStep())
   steps.push(proc.readyStep(specification, dies))
   if (specification.init) {
     if (!isolates(configuration, 'pid'))
       throw conflict('init', "needs a PID namespace: isolate('pid')")
-    steps.push(proc.initStep())
+    steps.push(proc.initStep(opensToHost(configuration)))
   }
   steps.push(proc.execStep(specification))
   return insert(steps, configuration, 'process')
 }
 
-/** Whether the container gets a namespace of this kind of its own. */
-export function isolates(configuration: Configuration, kind: NamespaceKind): boolean {
-  const { isolation, idMappings } = configuration
-  if (kind === 'user' && idMappings !== undefined) return true
-  return isolation === undefined ? defaultIsolation.includes(kind) : isolation[kind] === 'new'
+function joinsUser({ isolation }: Configuration): boolean {
+  return typeof isolation?.user === 'object'
 }
 
 function joins({ isolation = {} }: Configuration): [NamespaceKind, string][] {
@@ -298,18 +285,16 @@ export function checkConfiguration(configuration: Configuration): void {
   const unsupported = (option: string, what: string) =>
     new CofferdamError(`isolate: ${what} is not supported yet`, { code: 'ERR_UNSUPPORTED', option })
   if (isolation?.time !== undefined) throw unsupported('isolate.time', 'a time namespace')
-  if (typeof isolation?.user === 'object')
-    throw unsupported('isolate.user', 'joining a user namespace')
-  if (own('user')) idMappingsOf(configuration)
-  if (own('user') && process.getuid?.() !== 0)
-    throw unsupported('isolate.user', 'a user namespace of an ordinary user')
   if (typeof isolation?.pid === 'object')
     throw unsupported('isolate.pid', 'joining a PID namespace')
-  if (own('user') && rootfs?.type === 'overlay' && rootfs.lower.includes('/'))
-    throw conflict(
-      'rootfs',
-      'the kernel allows no overlay of / in a user namespace; name a directory',
-    )
+  if (isComposed(configuration) && rootfs?.type === 'overlay') {
+    const alone = rootfs.lower.length === 1 && rootfs.upper === undefined
+    if (!alone)
+      throw conflict(
+        'rootfs',
+        'in a user namespace / can only be the one lower directory, without an upper one',
+      )
+  }
   if (rootfs !== undefined && !own('mount'))
     throw conflict('rootfs', "needs a mount namespace: isolate('mount')")
   if (configuration.mounts.length > 0 && !own('mount'))

@@ -1,5 +1,5 @@
 import type { Capability } from '../capabilities/index.js'
-import type { DirectoryRoot, Mount, OverlayRoot } from '../mounts/index.js'
+import type { DirectoryRoot, Mount, Origin, OverlayRoot } from '../mounts/index.js'
 import type { IdMappings, NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
@@ -42,7 +42,7 @@ export interface Configuration {
   lifetime: Lifetime
   rootfs: OverlayRoot | DirectoryRoot | undefined
   isolation: Partial<Record<NamespaceKind, Isolation>> | undefined
-  /** Of a new user namespace. */
+  /** Of a new user namespace, the caller's or the one that an ordinary user needs. */
   idMappings: IdMappings | undefined
   hostname: string | undefined
   mounts: Mount[]
@@ -51,6 +51,9 @@ export interface Configuration {
   readonlyPaths: readonly string[] | undefined
   noNewPrivileges: boolean
   process: ({ argv: readonly string[] } & ProcessOptions) | undefined
+  /** Whether proc and sysfs are new ones, or the outer ones. */
+  proc: Origin
+  sysfs: Origin
   steps: { step: Step; placement: StepPlacement }[]
 }
 
@@ -63,3 +66,9 @@ export const defaultIsolation: readonly NamespaceKind[] = [
   'network',
   'cgroup',
 ]
+
+/** Whether the container gets a namespace of this kind of its own. */
+export function isolates({ isolation, idMappings }: Configuration, kind: NamespaceKind): boolean {
+  if (kind === 'user' && idMappings !== undefined) return true
+  return isolation === undefined ? defaultIsolation.includes(kind) : isolation[kind] === 'new'
+}

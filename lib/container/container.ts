@@ -35,6 +35,7 @@ import { type Lock, nameTaken, StateFolder } from './state.js'
 import { isLogged, type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { recordedTarget, removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
 import { Terminal } from './terminal.js'
+import { hasUserNamespace, pipeOwner } from './user-namespace.js'
 
 /** What {@link Box.start} and {@link Box.exec} take besides the program and its arguments. */
 export interface StartOptions extends ProcessOptions {
@@ -283,7 +284,7 @@ export class Box implements AsyncDisposable {
     if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
     const kept = this.#kept
     this.#main = await (kept === undefined
-      ? this.#init.start(plan, wanted)
+      ? this.#init.start(plan, wanted, this.#pipeOwner())
       : this.#startKept(kept, plan, wanted, argv))
     this.#startedAt = Date.now()
     return this.#main
@@ -299,7 +300,7 @@ export class Box implements AsyncDisposable {
     try {
       this.#mustBe('created', 'start') // another program may have been first
       kept.recordStart(argv ?? this.#configuration.process?.argv)
-      return await this.#init.start(plan, wanted, kept.folder, kept.hasKeeper)
+      return await this.#init.start(plan, wanted, this.#pipeOwner(), kept.folder, kept.hasKeeper)
     } catch (error) {
       if (this.#kept?.status !== 'running') kept.forgetStart()
       throw error
@@ -384,7 +385,7 @@ export class Box implements AsyncDisposable {
     await init.launch(prepareExec(this.#configuration, this.#prepared), this.#init)
     let process: ContainerProcess
     try {
-      process = await init.start(plan, wanted)
+      process = await init.start(plan, wanted, this.#pipeOwner())
     } catch (error) {
       init.kill() // parked still, if the fault was on this side
       await init.end()
@@ -417,7 +418,14 @@ export class Box implements AsyncDisposable {
           option: 'kill.all',
           hint: "isolate('pid'), or signal each process that exec() gave",
         })
-      if (this.status === 'running') await signalOthers(this.#init, number)
+      const kinds = hasUserNamespace(this.#configuration)
+        ? (['user', 'pid'] as const)
+        : ['pid' as const]
+      if (this.status === 'running') {
+        await signalOthers(this.#init, kinds, number)
+        // A first process that ends with the others has had its signal.
+        if (this.#init.status === 'ended') return
+      }
     }
     this.#init.signal(number)
   }
@@ -570,12 +578,16 @@ export class Box implements AsyncDisposable {
     const defaults = this.#configuration.process
     const user = options.user ?? defaults?.user
     if (!isNamed(user)) return options
-    const kinds = this.#isApart('mount') ? (['mount'] as const) : []
+    const kinds = (['user', 'mount'] as const).filter(kind => this.#isApart(kind))
     const files = await readInside(this.#init, kinds, ['/etc/passwd', '/etc/group'])
     const { home, ...found } = findUser(user as string, ...(files as [string, string]))
     const hasHome = [options.env, defaults?.env].some(env => env && Object.hasOwn(env, 'HOME'))
     const env = home === undefined || hasHome ? {} : { env: { HOME: home, ...options.env } }
     return { ...options, ...env, user: found }
+  }
+
+  #pipeOwner() {
+    return pipeOwner(this.#configuration, this.pid)
   }
 
   /** Whether it has a namespace of this kind that may not be this program's. */

@@ -100,14 +100,23 @@ function readRegular(path: string, fd: number): string {
 
 /**
  * Sends a signal to all processes of a PID namespace but its first. kill(2)
- * with -1 reaches those that the sender sees.
+ * with -1 reaches those that the sender sees. When the first ends because of
+ * it, the kernel kills the sender with all others.
  */
-export function signalOthers(target: Init, signal: number): Promise<void> {
+export async function signalOthers(
+  target: Init,
+  kinds: readonly NamespaceKind[],
+  signal: number,
+): Promise<void> {
   const everybody = named('-1', 0xffffffff)
-  return errand(
-    'kill all',
-    target,
-    ['pid'],
-    step('kill all', call('kill', [everybody, signal], { tolerate: ['ESRCH'] })),
-  )
+  try {
+    await errand(
+      'kill all',
+      target,
+      kinds,
+      step('kill all', call('kill', [everybody, signal], { tolerate: ['ESRCH'] })),
+    )
+  } catch (error) {
+    if ((error as CofferdamError).code !== 'ERR_INIT_DIED') throw error
+  }
 }

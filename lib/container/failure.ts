@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { CofferdamError, type ErrorDetails, errnoName, syscallName } from '../base/index.js'
 import {
   type Argument,
@@ -50,7 +51,7 @@ function pathOf(operation: Operation): string | undefined {
 }
 
 const ROOT_HINT =
-  'making containers needs root, or a program with CAP_SYS_ADMIN in its user namespace'
+  'it needs root, or CAP_SYS_ADMIN in the user namespace that owns what is to be left or joined'
 
 /** What experience says about an error: its usual cause, and the remedy. */
 function hintFor(
@@ -58,6 +59,8 @@ function hintFor(
   code: string,
   step: string | undefined,
 ): string | undefined {
+  const forbidden = userNamespaceHint(syscall, code, step)
+  if (forbidden !== undefined) return forbidden
   if (code === 'EPERM') {
     if (syscall === 'clone3' || syscall === 'unshare' || syscall === 'setns') return ROOT_HINT
     if (syscall === 'prctl' && step === 'bounding set')
@@ -65,8 +68,13 @@ function hintFor(
     if (syscall === 'capset')
       return 'a process can give no capability that it lacks itself; see CapPrm in /proc/self/status'
     if (syscall === 'mknodat') return 'device files need CAP_MKNOD in the initial user namespace'
-    if (syscall === 'fsmount' && step === 'proc')
-      return 'an outer container masks parts of /proc, so that no new proc may be mounted'
+    const mounting = ['fsopen', 'fsconfig', 'fsmount'].includes(syscall ?? '')
+    if (mounting && step === 'proc')
+      return "an outer container masks parts of /proc, or the PID namespace is shared, so that no new proc may be mounted; proc('bind') shows the outer one"
+    if (syscall === 'fsconfig' && step === 'dev')
+      return "in a user namespace the message queues need an IPC namespace of its own: isolate('ipc')"
+    if (mounting && step === 'sysfs')
+      return "an outer container masks parts of /sys, or the network namespace is shared, so that no new sysfs may be mounted; sysfs('bind') shows the outer one"
   }
   if (code === 'ENOSPC' && (syscall === 'clone3' || syscall === 'unshare'))
     return 'a limit in /proc/sys/user, as max_net_namespaces, has been reached'
@@ -78,10 +86,16 @@ function hintFor(
     return 'the image has a symbolic link there, which could lead anywhere'
   if (code === 'ELOOP' && syscall === 'statx')
     return 'a symbolic link of the image leads to its root directory, which can not be covered'
+  if (code === 'EROFS' && (syscall === 'mkdirat' || syscall === 'mknodat'))
+    return 'the place for the mount is missing, and can not be made since it would lie on a read-only mount'
   if (code === 'EDQUOT' && syscall === 'keyctl')
     return "the user's quota of keys has been reached: /proc/key-users"
   if (code === 'ENODEV' && step === 'rootfs')
     return 'this kernel has no overlayfs: try "modprobe overlay"'
+  if (code === 'EPERM' && syscall === 'mount' && step === 'rootfs')
+    return 'overlayfs in a user namespace needs Linux 5.11 or later'
+  if (code === 'EINVAL' && (syscall === 'setresuid' || syscall === 'setresgid'))
+    return 'the user namespace does not have that id; see /proc/PID/uid_map and gid_map'
   if (code === 'EINVAL' && syscall === 'mount' && step === 'rootfs')
     return 'overlayfs refuses these directories; "dmesg" says why'
   if (code === 'EINVAL' && syscall === 'pivot_root')
@@ -90,4 +104,37 @@ function hintFor(
     return 'this system forbids executing from memory: sysctl vm.memfd_noexec'
   if (code === 'ENOSYS') return 'this kernel is too old; 5.14 and later have all that is used'
   return undefined
+}
+
+/** Why there is no user namespace, or none that is worth anything, where somebody has forbidden it. */
+function userNamespaceHint(
+  syscall: string | undefined,
+  code: string,
+  step: string | undefined,
+): string | undefined {
+  if (step === 'user namespace' && syscall === 'unshare') {
+    if (code === 'ENOSPC' || code === 'EUSERS')
+      return 'sysctl user.max_user_namespaces is 0 or has been reached, or they are nested 32 deep'
+    if (code === 'EPERM' && sysctl('kernel/unprivileged_userns_clone') === '0')
+      return 'user namespaces are forbidden here: sysctl kernel.unprivileged_userns_clone=1'
+    if (code === 'EPERM')
+      return 'user namespaces are forbidden here: by the filter of an outer container, or since the root directory is not that of the mount namespace (chroot)'
+  }
+  // It is let through, but without any capability in it.
+  if (
+    (code === 'EPERM' || code === 'EACCES') &&
+    process.geteuid?.() !== 0 &&
+    sysctl('kernel/apparmor_restrict_unprivileged_userns') === '1'
+  )
+    return 'AppArmor takes the capabilities from user namespaces here: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile with "userns,"'
+  return undefined
+}
+
+/** Its value; undefined where the kernel does not know it. */
+function sysctl(name: string): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${name}`, 'utf8').trim()
+  } catch {
+    return undefined
+  }
 }

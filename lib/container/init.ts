@@ -14,7 +14,7 @@ import { ContainerProcess, type Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
 import { signalName } from './signals.js'
 import type { StateFolder } from './state.js'
-import { openStdio, type ParsedStdio } from './stdio.js'
+import { type Ids, openStdio, type ParsedStdio } from './stdio.js'
 import { Terminal } from './terminal.js'
 
 /** What makes a process: the plans of both sides, encoded. */
@@ -150,9 +150,9 @@ export class Init {
    */
   adopt(): boolean {
     if (this.#handle !== 0 || this.#identity === undefined) return this.status !== 'ended'
-    const { pid, startTime } = this.#identity
+    const { pid, startTime, number } = this.#identity
     try {
-      this.#handle = native().adopt(pid, startTime)
+      this.#handle = native().adopt(pid, startTime, number)
     } catch (error) {
       if (!isGone(error)) throw nativeError(this.#what, error)
       this.#onExit(noExit)
@@ -166,16 +166,18 @@ export class Init {
   /**
    * Sends it what to run. Resolves when that has been executed.
    *
+   * @param pipeOwner To whom its pipes are to belong, if not to this program's user.
    * @param folder Of one that listens there for whoever comes.
    * @param kept Whether it has a keeper, which then holds its streams.
    */
   async start(
     plan: EncodedPlan,
     wanted: ParsedStdio,
+    pipeOwner?: Ids,
     folder?: StateFolder,
     kept = false,
   ): Promise<ContainerProcess> {
-    if (folder === undefined) return await this.#start(plan, wanted)
+    if (folder === undefined) return await this.#start(plan, wanted, pipeOwner)
     this.adopt()
     this.#wait(1)
     try {
@@ -185,15 +187,20 @@ export class Init {
         } catch (error) {
           throw nativeError('start', error)
         }
-        return this.#start(plan, wanted, kept ? new Keeper(descriptor) : undefined)
+        return this.#start(plan, wanted, pipeOwner, kept ? new Keeper(descriptor) : undefined)
       })
     } finally {
       this.#wait(-1)
     }
   }
 
-  async #start(plan: EncodedPlan, wanted: ParsedStdio, keeper?: Keeper): Promise<ContainerProcess> {
-    const stdio = openStdio(wanted, keeper)
+  async #start(
+    plan: EncodedPlan,
+    wanted: ParsedStdio,
+    pipeOwner: Ids | undefined,
+    keeper?: Keeper,
+  ): Promise<ContainerProcess> {
+    const stdio = openStdio(wanted, keeper, pipeOwner)
     this.#keeper = keeper
     try {
       const made = native().start(
@@ -202,6 +209,7 @@ export class Init {
         this.#owner.texts(plan),
         plan.patches,
         ...stdio.fds,
+        ...(pipeOwner ?? []),
       )
       const pipes = keeper === undefined ? made : stdio.ours
       this.#plan = plan
@@ -409,9 +417,7 @@ export class Init {
       } else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
     } catch (cause) {
-      const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??
-        {}) as NodeJS.ErrnoException
-      this.fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
+      this.fail(hostStepError(step.name, cause))
     }
   }
 
@@ -426,6 +432,15 @@ export class Init {
       this.fail(new CofferdamError(`journal: ${message}`, { code, step: 'journal', cause }))
     }
   }
+}
+
+/** What a host's function threw, as the error of its step, with all that it knows. */
+function hostStepError(step: string, cause: unknown): CofferdamError {
+  const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
+  const { errno, syscall, path, hint } = cause instanceof CofferdamError ? cause : {}
+  // Its message has the hint already.
+  const told = hint === undefined ? message : message.replace(` (${hint})`, '')
+  return new CofferdamError(`${step}: ${told}`, { code, errno, syscall, path, hint, step, cause })
 }
 
 const noExit: Exit = { exitCode: null, signal: null }

@@ -158,7 +158,7 @@ export class Kept {
     if (keeper === undefined) return
     await new Promise<void>(resolve => {
       try {
-        const handle = native().adopt(keeper.pid, keeper.startTime)
+        const handle = native().adopt(keeper.pid, keeper.startTime, keeper.number)
         listen(handle, () => {
           unlisten(handle)
           resolve()

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { CofferdamError, invalidOption } from '../base/index.js'
-import { rootDirectories } from '../mounts/index.js'
+import { lookAtRoot, rootDirectories } from '../mounts/index.js'
 import { HOSTNAME_MAX, hostnamePlaceholder, kinds } from '../namespaces/index.js'
 import { type EncodedPlan, encode, explainPlan, type Step, slot } from '../plan/index.js'
 import {
@@ -24,7 +24,7 @@ import {
   streamSlots,
 } from './compose.js'
 import { stateFolder } from './compose-kept.js'
-import type { Inspected } from './compose-mounts.js'
+import { type Inspected, isComposed } from './compose-mounts.js'
 import type { Configuration } from './configuration.js'
 import type { Launch } from './init.js'
 import { checkKept } from './kept.js'
@@ -153,7 +153,8 @@ function cacheKey(configuration: Configuration): string | undefined {
   const { id: _, steps, process, ...rest } = configuration
   const processKey = keyOfProcess(process)
   if (steps.length > 0 || processKey === undefined) return undefined
-  return `${JSON.stringify(rest)}\0${processKey}`
+  // What the same description comes to depends on who asks.
+  return `${globalThis.process.geteuid?.()}\0${JSON.stringify(rest)}\0${processKey}`
 }
 
 function keyOfProcess(process: Configuration['process']): string | undefined {
@@ -189,6 +190,7 @@ function inspect(configuration: Configuration): Inspected {
   for (const [kind, how] of Object.entries(isolation ?? {}))
     if (typeof how === 'object') look(`isolate.${kind}`, how.join)
   return {
+    ...(isComposed(configuration) ? { rootEntries: lookAtRoot() } : {}),
     sourceIsFile: mounts.map(mount =>
       mount.type === 'bind' ? !look('mount', mount.source).isDirectory() : false,
     ),

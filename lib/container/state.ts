@@ -41,10 +41,10 @@ export interface Facts {
  * is none in a folder of the user's own for temporary files.
  */
 export function defaultStateFolder(): string {
-  const uid = process.getuid?.() ?? 0
+  const uid = process.geteuid?.() ?? 0
   if (uid === 0) return '/run/cofferdam'
   const runtime = process.env.XDG_RUNTIME_DIR
-  return runtime === undefined ? `${tmpdir()}/cofferdam-${uid}` : `${runtime}/cofferdam`
+  return runtime ? `${runtime}/cofferdam` : `${tmpdir()}/cofferdam-${uid}`
 }
 
 /** How long an operation waits for another program's, before it gives up. */
@@ -284,7 +284,7 @@ function makeRoot(root: string): void {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const stat = lstatSync(root)
-    const uid = process.getuid?.()
+    const uid = process.geteuid?.()
     if (stat.isDirectory() && stat.uid === uid && (stat.mode & 0o022) === 0) return
   } catch (cause) {
     throw stateError('make', root, cause)

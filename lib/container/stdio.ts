@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from 'node:fs'
+import { closeSync, fchownSync, fstatSync, openSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import {
   CofferdamError,
@@ -56,6 +56,9 @@ export interface ParsedStdio {
   /** Numbers of the streams that are to be pipes. */
   pipes: readonly number[]
 }
+
+/** A user and a group. */
+export type Ids = readonly [uid: number, gid: number]
 
 /** The streams as the addon takes them. */
 export interface OpenStdio {
@@ -141,7 +144,11 @@ export function isLogged({ streams }: ParsedStdio): boolean {
  * Opens the files that it names, and makes the pipes whose ends a keeper is to
  * hold or to copy to logs. Other pipes are made by the addon.
  */
-export function openStdio({ streams }: ParsedStdio, keeper: Keeper | undefined): OpenStdio {
+export function openStdio(
+  { streams }: ParsedStdio,
+  keeper: Keeper | undefined,
+  owner: Ids | undefined,
+): OpenStdio {
   const opened: number[] = []
   const pipes: number[] = []
   const logs = new Map<string, number>()
@@ -165,6 +172,7 @@ export function openStdio({ streams }: ParsedStdio, keeper: Keeper | undefined):
     open(option, path, 'a') // the error, if there is one, is to be ours
     const [read, write] = native().pipe()
     pipes.push(read, write)
+    if (owner !== undefined) fchownSync(write, ...owner)
     keeper?.log(read, open(option, file.folder, 'r'), file)
     logs.set(path, write)
     return write
@@ -179,6 +187,7 @@ export function openStdio({ streams }: ParsedStdio, keeper: Keeper | undefined):
         const ends = native().pipe()
         const [ours, theirs] = number === 0 ? [ends[1], ends[0]] : ends
         pipes.push(theirs)
+        if (owner !== undefined) fchownSync(theirs, ...owner)
         stdio.ours[number] = ours
         stdio.fds[number] = theirs
         keeper.hold(number, ours)

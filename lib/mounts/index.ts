@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { composedRootStep, lookAtRoot, type RootEntry } from './composed-root.js'
 export * from './dev.js'
 export * from './masks.js'
 export * from './operations.js'

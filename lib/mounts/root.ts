@@ -150,10 +150,17 @@ export function openDirectory(path: string): [Operation, Slot] {
 /**
  * Mounts the root file system on top of the host's root and opens it as
  * `root`. The host's root stays what paths are resolved in, until
- * {@link pivotStep}.
+ * {@link pivotStep}. With `userAttributes` an overlay keeps its notes in
+ * attributes of users, as it has to in a user namespace.
  */
-export function rootStep(spec: OverlayRoot | DirectoryRoot, root: Slot): InitStep {
-  return spec.type === 'overlay' ? overlayStep(spec, root) : directoryStep(spec, root)
+export function rootStep(
+  spec: OverlayRoot | DirectoryRoot,
+  root: Slot,
+  userAttributes = false,
+): InitStep {
+  return spec.type === 'overlay'
+    ? overlayStep(spec, root, userAttributes)
+    : directoryStep(spec, root)
 }
 
 /**
@@ -178,16 +185,16 @@ function directoryStep(spec: DirectoryRoot, root: Slot): InitStep {
 }
 
 /** Commas, colons and backslashes mean something in overlayfs's options. */
-function escapeOption(path: string): string {
+export function escapeOption(path: string): string {
   return path.replace(/[\\:,]/g, '\\$&')
 }
 
-function overlayStep(spec: OverlayRoot, root: Slot): InitStep {
+function overlayStep(spec: OverlayRoot, root: Slot, userAttributes: boolean): InitStep {
   const base = slot('base')
   const lower = spec.lower.map(escapeOption).join(':')
   const upper = spec.upper === undefined ? 'upper' : escapeOption(spec.upper)
   const work = spec.work === undefined ? 'work' : escapeOption(spec.work)
-  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}${userAttributes ? ',userxattr' : ''}`
   if (Buffer.byteLength(options) > 4095)
     throw invalidOption('overlay.lower', 'its paths together are longer than 4095 bytes')
   return step(

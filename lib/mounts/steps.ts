@@ -64,6 +64,24 @@ function tmpfsStep(mount: TmpfsMount, place: Place): InitStep {
   )
 }
 
+/** A new instance of a file system, or a bind of the one that is there. */
+export type Origin = 'new' | 'bind'
+
+/**
+ * The kernel's own file system of this type; with `'bind'` the one at `path`,
+ * with all that is mounted, and hidden, below it.
+ */
+function kernelFileSystem(
+  type: string,
+  path: string,
+  result: Slot,
+  origin: Origin,
+  ...set: Named[]
+): Operation[] {
+  if (origin === 'new') return newFileSystem(type, slot('fs'), result, {}, ...set)
+  return [cloneTree(AT_FDCWD, path, result, true), setAttributes(result, { set, recursive: true })]
+}
+
 /**
  * Mounts proc, which shows the processes of init's PID namespace, and leaves it
  * in `proc`. proc(5). `EPERM` where an outer container has masked parts of its
@@ -71,11 +89,11 @@ function tmpfsStep(mount: TmpfsMount, place: Place): InitStep {
  * could have the masks go elsewhere (CVE-2019-19921).
  * Equivalent to: `mount -t proc -o nosuid,nodev,noexec proc /proc`
  */
-export function procStep(place: Place, proc: Slot): InitStep {
+export function procStep(place: Place, proc: Slot, origin: Origin = 'new'): InitStep {
   const { nosuid, nodev, noexec } = MOUNT_ATTR
   return step(
     'proc',
-    ...newFileSystem('proc', slot('fs'), proc, {}, nosuid, nodev, noexec),
+    ...kernelFileSystem('proc', '/proc', proc, origin, nosuid, nodev, noexec),
     ...put(proc, '/proc', place, { strict: true }),
   )
 }
@@ -85,11 +103,11 @@ export function procStep(place: Place, proc: Slot): InitStep {
  * of init's network namespace. sysfs(5). Errors as {@link procStep}. Equivalent
  * to: `mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys`
  */
-export function sysStep(place: Place, sys: Slot): InitStep {
+export function sysStep(place: Place, sys: Slot, origin: Origin = 'new'): InitStep {
   const { readonly, nosuid, nodev, noexec } = MOUNT_ATTR
   return step(
     'sysfs',
-    ...newFileSystem('sysfs', slot('fs'), sys, {}, readonly, nosuid, nodev, noexec),
+    ...kernelFileSystem('sysfs', '/sys', sys, origin, readonly, nosuid, nodev, noexec),
     ...put(sys, '/sys', place, { strict: true }),
   )
 }

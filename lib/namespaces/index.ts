@@ -5,6 +5,12 @@
  */
 export type { NamespaceKind } from '../plan/index.js'
 export * from './kinds.js'
+export {
+  deniesGroups,
+  ownMappings,
+  readMap,
+  subordinateIds,
+} from './maps.js'
 export * from './steps.js'
 export * from './user.js'
 export * from './uts.js'

@@ -51,18 +51,25 @@ export function newNetwork(prepare: readonly Operation[]): [HostStep, InitStep] 
   ]
 }
 
+/** Opens the namespace at `path`, as `/proc/42/ns/net`, and enters it. setns(2) */
+export function openAndEnter(
+  kind: NamespaceKind,
+  path: string,
+): [open: Operation, enter: Operation] {
+  const namespace = slot(`${kind}-namespace`)
+  return [
+    call('openat', [AT_FDCWD, path, flags(O_RDONLY, O_CLOEXEC)], { result: namespace }),
+    call('setns', [namespace, kinds[kind].flag]),
+  ]
+}
+
 /**
  * Joins the existing namespace at `path`, as `/proc/42/ns/net`. setns(2);
  * `ENOENT` when nothing is there, `EINVAL` when it is of another kind.
  * Equivalent to: `nsenter --net=/proc/42/ns/net`
  */
 export function join(kind: NamespaceKind, path: string): InitStep {
-  const namespace = slot(`${kind}-namespace`)
-  return step(
-    `join ${kind} namespace`,
-    call('openat', [AT_FDCWD, path, flags(O_RDONLY, O_CLOEXEC)], { result: namespace }),
-    call('setns', [namespace, kinds[kind].flag]),
-  )
+  return step(`join ${kind} namespace`, ...openAndEnter(kind, path))
 }
 
 /**

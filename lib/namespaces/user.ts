@@ -1,7 +1,15 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { CofferdamError, invalidOption, onlyKeys } from '../base/index.js'
-import { call, type InitStep, step, type WaitingStep } from '../plan/index.js'
+import { invalidOption, onlyKeys } from '../base/index.js'
+import {
+  call,
+  type InitStep,
+  type NamespaceKind,
+  type Operation,
+  step,
+  type WaitingStep,
+} from '../plan/index.js'
 import { kinds } from './kinds.js'
+import { deniesGroups, writeMaps } from './maps.js'
+import { openAndEnter } from './steps.js'
 
 /** One range of ids: `size` of them, from `containerId` inside and `hostId` outside. */
 export interface IdMapping {
@@ -57,13 +65,6 @@ export function checkIdMappings(option: string, mappings: IdMappings): IdMapping
   }
 }
 
-/** The lines of `/proc/PID/uid_map`; user_namespaces(7). */
-function mapText(mappings: readonly IdMapping[]): string {
-  return mappings
-    .map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size ?? 1}\n`)
-    .join('')
-}
-
 /** The id outside of one inside; undefined when there is none. */
 export function hostId(mappings: readonly IdMapping[], id: number): number | undefined {
   for (const { containerId, hostId: first, size = 1 } of mappings)
@@ -72,66 +73,65 @@ export function hostId(mappings: readonly IdMapping[], id: number): number | und
 }
 
 /**
- * Makes a user namespace, has the host write its maps while init waits, and
- * becomes root in it. unshare(2), user_namespaces(7); `EPERM` where user
- * namespaces are forbidden, `EINVAL` when root is not in the maps.
- * Equivalent to: `unshare --user --map-users=… --setuid 0`
+ * What lets the owner of a process write its maps, and what takes it back: the
+ * files belong to root as long as the process may not be looked into. prctl(2)
+ * PR_SET_DUMPABLE
  */
-export function newUser(mappings: IdMappings): [InitStep, WaitingStep, InitStep] {
-  return [
-    step('user namespace', call('unshare', [kinds.user.flag])),
-    { side: 'waiting', name: 'id maps', run: ({ pid }) => writeMaps(pid, mappings) },
-    step(
-      'root of the user namespace',
-      call('setresgid', [0, 0, 0]),
-      call('setresuid', [0, 0, 0]),
-      call('setgroups', [0, 0]),
-    ),
-  ]
-}
-
-function writeMaps(pid: number, { uid, gid }: IdMappings): void {
-  for (const [file, mappings] of [
-    ['uid_map', uid],
-    ['gid_map', gid],
-  ] as const) {
-    const path = `/proc/${pid}/${file}`
-    try {
-      writeFileSync(path, mapText(mappings))
-    } catch (cause) {
-      const { code = 'EIO', errno = 0 } = cause as NodeJS.ErrnoException
-      throw new CofferdamError(`${path}: ${code}`, {
-        code,
-        errno: -errno,
-        syscall: 'write',
-        path,
-        hint: code === 'EPERM' ? 'ids outside one’s own need CAP_SETUID and CAP_SETGID' : undefined,
-        cause,
-      })
-    }
-  }
+export interface Opening {
+  open: Operation
+  close: Operation
 }
 
 /**
- * The ids that a user may give to others: those of `/etc/subuid` or `/etc/subgid`,
- * from 0 inside on. Undefined when there are none. subuid(5)
+ * Makes a user namespace, has the host write its maps while init waits, and
+ * becomes root in it. unshare(2), user_namespaces(7); `EPERM` where user
+ * namespaces are forbidden, `ENOSPC` where there are too many, `EINVAL` when
+ * root is not in the maps.
+ * Equivalent to: `unshare --user --map-users=… --setuid 0`
  */
-export function subordinateIds(file: string, user: string, id: number): IdMapping[] | undefined {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
-  let next = 0
-  const mappings: IdMapping[] = []
-  for (const line of text.split('\n')) {
-    const [who, first, count] = line.split(':')
-    if (who !== user && who !== `${id}`) continue
-    const [start, size] = [Number(first), Number(count)]
-    if (!Number.isInteger(start) || !Number.isInteger(size) || size < 1) continue
-    mappings.push({ containerId: next, hostId: start, size })
-    next += size
-  }
-  return mappings.length > 0 ? mappings : undefined
+export function newUser(
+  mappings: IdMappings,
+  { open, close }: Opening,
+): [InitStep, WaitingStep, InitStep] {
+  return [
+    step('user namespace', call('unshare', [kinds.user.flag]), open),
+    { side: 'waiting', name: 'id maps', run: ({ pid }) => writeMaps(pid, mappings) },
+    rootStep(deniesGroups(mappings), close),
+  ]
+}
+
+/**
+ * Joins a user namespace, becomes root in it, and joins the others with what
+ * that may. All are opened first, with what the host may. setns(2): `EPERM`
+ * for who did not make it, nor is privileged; `EINVAL` for the own one.
+ * Equivalent to: `nsenter --user=… --net=… --setuid 0`
+ *
+ * @param others Namespaces to join, that of mounts last.
+ */
+export function joinUser(
+  path: string,
+  others: readonly [NamespaceKind, string][],
+  { close }: Pick<Opening, 'close'>,
+): InitStep[] {
+  const [openUser, enterUser] = openAndEnter('user', path)
+  const joins = others.map(([kind, of]) => openAndEnter(kind, of))
+  return [
+    step('join user namespace', openUser, ...joins.map(([open]) => open), enterUser),
+    rootStep(true, close),
+    ...joins.map(([, enter], i) => step(`join ${others[i]?.[0]} namespace`, enter)),
+  ]
+}
+
+/**
+ * Becomes root of the user namespace that it is in. Has it groups that it can't
+ * drop, those of the host's user, they stay, as the overflow group. setgroups(2)
+ */
+export function rootStep(groupsKept: boolean, close: Operation): InitStep {
+  return step(
+    'root of the user namespace',
+    call('setresgid', [0, 0, 0]),
+    call('setresuid', [0, 0, 0]),
+    call('setgroups', [0, 0], groupsKept ? { tolerate: ['EPERM'] } : {}),
+    close,
+  )
 }

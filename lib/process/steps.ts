@@ -27,6 +27,15 @@ function dieWithHost(): Operation {
 }
 
 /**
+ * Whether processes of the same user may look into this one and trace it, and
+ * whether its files in proc belong to that user; with `false` they belong to
+ * root. prctl(2) PR_SET_DUMPABLE, proc(5)
+ */
+export function dumpable(is: boolean): Operation {
+  return call('prctl', [PR_SET_DUMPABLE, is ? 1 : 0, 0, 0, 0])
+}
+
+/**
  * What init does first of all: dies with the host; can't be traced or looked
  * into, by a container that it joins say (CVE-2016-9962). With `dies` false it
  * does not die with the host.
@@ -35,7 +44,7 @@ export function detachStep(dies = true): InitStep {
   return step(
     'detach from the host',
     ...(dies ? [dieWithHost()] : []),
-    call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]),
+    dumpable(false),
     call('umask', [0]),
   )
 }
@@ -76,9 +85,21 @@ export function signalsStep(ignored: readonly number[]): InitStep {
   )
 }
 
-/** {@link detachStep}'s first part once more, where it has been lost. */
-export function dieWithHostStep(): InitStep {
-  return step('die with the host', dieWithHost(), call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]))
+/**
+ * {@link detachStep}'s first part once more, where it has been lost; with
+ * `openToHost` as in {@link openToHostStep}. With `dies` false only the latter.
+ */
+export function dieWithHostStep(openToHost = false, dies = true): InitStep {
+  return step('die with the host', ...(dies ? [dieWithHost()] : []), dumpable(openToHost))
+}
+
+/**
+ * An ordinary user's host joins the namespaces of an init, which for it takes
+ * leave to look into init: setns(2) with a pidfd, ptrace(2). Nobody else is in
+ * the container's namespaces at that time.
+ */
+export function openToHostStep(): InitStep {
+  return step('open to the host', dumpable(true))
 }
 
 /** Connects standard input, output and error. dup3(2) */
@@ -88,7 +109,8 @@ export function streamsStep(streams: readonly [Slot, Slot, Slot]): InitStep {
 
 /**
  * Gives pipes to the user who is to use them, so that `/dev/stdout` can be
- * opened. fchown(2). In a user namespace they are nobody's to give.
+ * opened. fchown(2). In a user namespace they are not init's to give when they
+ * belong to somebody whom that does not have.
  */
 export function streamOwnerStep(fds: readonly number[], uid: number, gid: number): InitStep {
   return step(
@@ -97,8 +119,16 @@ export function streamOwnerStep(fds: readonly number[], uid: number, gid: number
   )
 }
 
-/** Changes to the user and the groups. setgroups(2), setresgid(2), setresuid(2) */
-export function userStep(process: ProcessSpecification, keepCapabilities: Operation): InitStep {
+/**
+ * Changes to the user and the groups. setgroups(2), setresgid(2), setresuid(2).
+ * With `groupsKept` it is well if the groups can't be changed: an ordinary user
+ * may not drop its own (user_namespaces(7), `/proc/PID/setgroups`).
+ */
+export function userStep(
+  process: ProcessSpecification,
+  keepCapabilities: Operation,
+  groupsKept = false,
+): InitStep {
   const { groups, name } = process
   const lookedUp = (what: string) => named(`<${what} of ${name}>`, 0)
   const uid = name === undefined ? process.uid : lookedUp('uid')
@@ -110,7 +140,11 @@ export function userStep(process: ProcessSpecification, keepCapabilities: Operat
   return step(
     'user',
     ...(uid === 0 ? [] : [keepCapabilities]),
-    call('setgroups', [groups.length, { bytes, text: `[${groups.join(', ')}]` }]),
+    call(
+      'setgroups',
+      [groups.length, { bytes, text: `[${groups.join(', ')}]` }],
+      groupsKept ? { tolerate: ['EPERM'] } : {},
+    ),
     call('setresgid', [gid, gid, gid]),
     call('setresuid', [uid, uid, uid]),
   )
@@ -140,9 +174,12 @@ export function readyStep(process: ProcessSpecification, dies = true): InitStep 
   )
 }
 
-/** An init stays, and goes on in a child; see `init` of ProcessOptions. */
-export function initStep(): InitStep {
-  return step('init', child(), dieWithHost())
+/**
+ * An init stays, and goes on in a child; see `init` of ProcessOptions. With
+ * `openToHost` as {@link openToHostStep}.
+ */
+export function initStep(openToHost = false): InitStep {
+  return step('init', ...(openToHost ? [dumpable(true)] : []), child(), dieWithHost())
 }
 
 /**

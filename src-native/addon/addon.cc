@@ -8,9 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <memory>
@@ -154,28 +152,22 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, container->id);
 }
 
-constexpr long kPidFileSystem = 0x50494446;  // PID_FS_MAGIC
-
-// adopt(pid, startTime): id of a process that may be another's child
+// adopt(pid, startTime, number): id of a process that may be another's child
 Napi::Value adopt(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container;
+  auto number = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
   auto start_time = static_cast<unsigned long long>(info[1].As<Napi::Number>().Int64Value());
-  int error = environment(env)->adopt(info[0].As<Napi::Number>().Int32Value(), start_time, &container);
+  int error = environment(env)->adopt(info[0].As<Napi::Number>().Int32Value(), start_time, number,
+                                      &container);
   if (error != 0) throw system_error(env, __NR_pidfd_open, error);
   return Napi::Number::New(env, container->id);
 }
 
-// processNumber(pid): the inode of its pidfd, which no other process of this boot
-// has (pidfs, since Linux 6.9); 0 where there is none, or no such process
-Napi::Value process_number(const Napi::CallbackInfo& info) {
+// processNumber(pid): see process_number()
+Napi::Value number_of(const Napi::CallbackInfo& info) {
   int pidfd = static_cast<int>(syscall(__NR_pidfd_open, info[0].As<Napi::Number>().Int32Value(), 0));
-  struct statfs file_system;
-  struct stat status;
-  double number = 0;
-  if (pidfd >= 0 && fstatfs(pidfd, &file_system) == 0 && file_system.f_type == kPidFileSystem &&
-      fstat(pidfd, &status) == 0)
-    number = static_cast<double>(status.st_ino);
+  double number = static_cast<double>(process_number(pidfd));
   if (pidfd >= 0) close(pidfd);
   return Napi::Number::New(info.Env(), number);
 }
@@ -208,8 +200,8 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, texts, patches, stdin, stdout, stderr): the host's ends of the
-// pipes
+// start(id, plan, texts, patches, stdin, stdout, stderr, uid?, gid?): the host's
+// ends of the pipes; the other ends belong to uid and gid
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
@@ -227,6 +219,12 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     if (pipe2(pair, O_CLOEXEC) < 0) {
       status = -errno;
       break;
+    }
+    // One owner for both ends, since both are one file.
+    if (info.Length() > 8 && fchown(pair[0], info[7].As<Napi::Number>().Uint32Value(),
+                                    info[8].As<Napi::Number>().Uint32Value()) < 0) {
+      status = -errno;
+      nr = __NR_fchown;
     }
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
@@ -466,7 +464,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"close", Napi::Function::New(env, close_descriptor)},
       {"drain", Napi::Function::New(env, drain)},
       {"adopt", Napi::Function::New(env, adopt)},
-      {"processNumber", Napi::Function::New(env, process_number)},
+      {"processNumber", Napi::Function::New(env, number_of)},
       {"connect", Napi::Function::New(env, connect)},
       {"hold", Napi::Function::New(env, hold)},
       {"pipe", Napi::Function::New(env, pipe)},

@@ -10,8 +10,10 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +82,16 @@ bool has_ended(int pidfd) {
 }
 
 }  // namespace
+
+constexpr long kPidFileSystem = 0x50494446;  // PID_FS_MAGIC
+
+uint64_t process_number(int pidfd) {
+  struct statfs file_system;
+  struct stat status;
+  bool has = pidfd >= 0 && fstatfs(pidfd, &file_system) == 0 &&
+             file_system.f_type == kPidFileSystem && fstat(pidfd, &status) == 0;
+  return has ? status.st_ino : 0;
+}
 
 int connect_socket(int folder, const char* name, int* connected) {
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -202,12 +214,14 @@ void Environment::hold_loop(int change) {
   else uv_ref(poll);
 }
 
-int Environment::adopt(int pid, unsigned long long start_time, Container** adopted) {
+int Environment::adopt(int pid, unsigned long long start_time, uint64_t number,
+                       Container** adopted) {
   int pidfd = static_cast<int>(syscall(__NR_pidfd_open, pid, 0));
   if (pidfd < 0) return errno;
   // Looked at after it is held: a pid that was given again is not taken for the old one.
   unsigned long long value;
-  if (!read_stat(pid, kStatStartTime, &value) || value != start_time || has_ended(pidfd)) {
+  if (!read_stat(pid, kStatStartTime, &value) || value != start_time ||
+      process_number(pidfd) != number || has_ended(pidfd)) {
     close(pidfd);
     return ESRCH;
   }

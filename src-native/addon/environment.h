@@ -43,7 +43,7 @@ class Environment {
   void set_listener(napi_value listener);
   Container* add();
   // A process that somebody else may be the parent of. 0, or an errno value.
-  int adopt(int pid, unsigned long long start_time, Container** adopted);
+  int adopt(int pid, unsigned long long start_time, uint64_t number, Container** adopted);
   // Connects a parked init that waits for whoever comes. 0, or an errno value.
   int connect(Container* container, int folder);
   // SIGKILL, or what comes to the same. 0, or an errno value.
@@ -122,6 +122,9 @@ class Environment {
 extern std::mutex names_mutex;
 extern std::unordered_set<std::string> names;
 
+// The inode of a pidfd, which no other process of this boot has (pidfs, since
+// Linux 6.9); 0 where there is none.
+uint64_t process_number(int pidfd);
 // Connects to a socket in a folder; 0, or an errno value. connect(2)
 int connect_socket(int folder, const char* name, int* connected);
 // 0, or an errno value. pidfd_send_signal(2)

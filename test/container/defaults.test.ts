@@ -5,6 +5,7 @@ import t from 'tap'
 import {
   hostPrograms,
   makeRoot,
+  needsContainers,
   needsRoot,
   overHost,
   rememberTraces,
@@ -14,7 +15,7 @@ import {
 
 const nothingLeft = await rememberTraces()
 
-t.test('/dev is as Docker lays it out', needsRoot, async t => {
+t.test('/dev is as Docker lays it out', needsContainers, async t => {
   const listing = await shell(overHost(), 'cd /dev; stat -c "%n %F %a %t:%T" *')
   t.equal(
     listing,
@@ -38,7 +39,7 @@ t.test('/dev is as Docker lays it out', needsRoot, async t => {
   )
 })
 
-t.test('the devices work', needsRoot, async t => {
+t.test('the devices work', needsContainers, async t => {
   const script = `
     echo gone > /dev/null && head -c 4 /dev/zero | od -An -tx1 && head -c 8 /dev/urandom | wc -c
     echo x 2> /dev/null > /dev/full || echo full
@@ -47,11 +48,11 @@ t.test('the devices work', needsRoot, async t => {
   t.equal(await shell(overHost(), script), '00 00 00 00\n8\nfull\nshared\nvia stdout')
 })
 
-t.test('pseudo-terminals are its own', needsRoot, async t => {
+t.test('pseudo-terminals are its own', needsContainers, async t => {
   t.match(await shell(overHost(), 'script -qc "tty" /dev/null'), '/dev/pts/0')
 })
 
-t.test('message queues are those of its IPC namespace', needsRoot, async t => {
+t.test('message queues are those of its IPC namespace', needsContainers, async t => {
   t.equal(await shell(overHost(), 'ls /dev/mqueue | wc -l; stat -f -c %T /dev/mqueue'), '0\nmqueue')
 })
 
@@ -80,7 +81,7 @@ const look = (paths: readonly string[]) =>
     )
     .join('\n')
 
-t.test('masked paths are empty', needsRoot, async t => {
+t.test('masked paths are empty', needsContainers, async t => {
   const there = mounts.defaultMaskedPaths.filter(path => existsSync(path))
   t.ok(there.length > 2, 'this kernel has some of them')
   const shown = (await shell(overHost(), look(there))).split('\n')
@@ -110,12 +111,12 @@ t.test('read-only paths can be read and not written', needsRoot, async t => {
   )
 })
 
-t.test('a masked directory can not be written to', needsRoot, async t => {
+t.test('a masked directory can not be written to', needsContainers, async t => {
   const { stderr } = await run(overHost(), ['touch', '/proc/acpi/x'])
   t.match(stderr, /Read-only file system|No such file/)
 })
 
-t.test('capabilities are Docker’s default', needsRoot, async t => {
+t.test('capabilities are Docker’s default', needsContainers, async t => {
   const status = await shell(overHost(), 'grep ^Cap /proc/self/status')
   const bits = '00000000a80425fb'
   t.equal(
@@ -129,7 +130,7 @@ t.test('capabilities are Docker’s default', needsRoot, async t => {
   )
 })
 
-t.test('no program gains privileges', needsRoot, async t => {
+t.test('no program gains privileges', needsContainers, async t => {
   t.equal(await shell(overHost(), 'grep NoNewPrivs /proc/self/status | cut -f2'), '1')
   t.equal(
     await shell(overHost().noNewPrivileges(false), 'grep NoNewPrivs /proc/self/status | cut -f2'),
@@ -137,7 +138,7 @@ t.test('no program gains privileges', needsRoot, async t => {
   )
 })
 
-t.test('a bare root directory is enough', needsRoot, async t => {
+t.test('a bare root directory is enough', needsContainers, async t => {
   const builder = new Container().rootfs(makeRoot(t)).mount(hostPrograms)
   t.equal(
     await shell(builder, 'ls / | tr "\\n" " "'),
@@ -145,4 +146,4 @@ t.test('a bare root directory is enough', needsRoot, async t => {
   )
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -4,6 +4,7 @@ import t from 'tap'
 import {
   hostPrograms,
   makeRoot,
+  needsContainers,
   needsRoot,
   overHost,
   rememberTraces,
@@ -40,7 +41,7 @@ async function output(
   return { stdout, stderr, ...exit }
 }
 
-t.test('in all namespaces of the first process, seen from both sides', needsRoot, async t => {
+t.test('in all namespaces of the first process, seen from both sides', needsContainers, async t => {
   const { box } = await running(overHost('execs'))
   const other = await box.exec(['cat'])
   t.same(namespaces(other.pid), namespaces(box.pid as number))
@@ -67,7 +68,7 @@ t.test('as another user, in another directory, with other variables', needsRoot,
   await box.delete()
 })
 
-t.test('hardened as the first one', needsRoot, async t => {
+t.test('hardened as the first one', needsContainers, async t => {
   const { box } = await running(overHost().capabilities(['KILL', 'CHOWN']))
   const script = 'grep -E "^(Cap|NoNewPrivs|SigIgn|SigBlk)" /proc/$0/status'
   const first = await output(box, ['sh', '-c', script, '1'])
@@ -83,7 +84,7 @@ t.test('hardened as the first one', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('200 at once, each with its own exit code', needsRoot, async t => {
+t.test('200 at once, each with its own exit code', needsContainers, async t => {
   const { box } = await running()
   const codes = await Promise.all(
     Array.from({ length: 200 }, async (_, i) => {
@@ -98,23 +99,27 @@ t.test('200 at once, each with its own exit code', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('what it wrote can be read when it has ended, and holds nothing', needsRoot, async t => {
-  const { box } = await running()
-  const before = traces().descriptors
-  const processes = []
-  const script = 'head -c 50000 /dev/zero | tr "\\0" x; echo $0 >&2'
-  for (let i = 0; i < 50; i++) {
-    const process = await box.exec(['sh', '-c', script, `${i}`])
-    await process.exited
-    processes.push(process)
-  }
-  t.ok(await until(() => traces().descriptors <= before), 'no descriptor is kept')
-  t.equal((await processes[7]?.stdout.text())?.length, 50_000)
-  t.equal(await processes[7]?.stderr.text(), '7\n')
-  await box.delete()
-})
+t.test(
+  'what it wrote can be read when it has ended, and holds nothing',
+  needsContainers,
+  async t => {
+    const { box } = await running()
+    const before = traces().descriptors
+    const processes = []
+    const script = 'head -c 50000 /dev/zero | tr "\\0" x; echo $0 >&2'
+    for (let i = 0; i < 50; i++) {
+      const process = await box.exec(['sh', '-c', script, `${i}`])
+      await process.exited
+      processes.push(process)
+    }
+    t.ok(await until(() => traces().descriptors <= before), 'no descriptor is kept')
+    t.equal((await processes[7]?.stdout.text())?.length, 50_000)
+    t.equal(await processes[7]?.stderr.text(), '7\n')
+    await box.delete()
+  },
+)
 
-t.test('many at once have their own pids', needsRoot, async t => {
+t.test('many at once have their own pids', needsContainers, async t => {
   const { box } = await running()
   const processes = await Promise.all(Array.from({ length: 40 }, () => box.exec(['cat'])))
   const known = new Map((await box.processes()).map(({ pid, name }) => [pid, name]))
@@ -122,7 +127,7 @@ t.test('many at once have their own pids', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('a start that fails on this side leaves no process', needsRoot, async t => {
+t.test('a start that fails on this side leaves no process', needsContainers, async t => {
   const { box } = await running()
   const stdio = [{ file: '/no/such/file' }, 'ignore', 'ignore'] as const
   await t.rejects(box.exec(['true'], { stdio }), { code: 'ENOENT', option: 'stdio[0]' })
@@ -130,7 +135,7 @@ t.test('a start that fails on this side leaves no process', needsRoot, async t =
   await box.delete()
 })
 
-t.test('a process that another one traces keeps nobody waiting', needsRoot, async t => {
+t.test('a process that another one traces keeps nobody waiting', needsContainers, async t => {
   const script = `
     import ctypes, sys, time
     libc = ctypes.CDLL(None, use_errno=True)
@@ -156,7 +161,7 @@ t.test('a process that another one traces keeps nobody waiting', needsRoot, asyn
   await box.delete()
 })
 
-t.test('signals go to it alone', needsRoot, async t => {
+t.test('signals go to it alone', needsContainers, async t => {
   const { box, main } = await running()
   const process = await box.exec(['sleep', '1000'], { stdio: 'ignore' })
   await process.kill('SIGTERM')
@@ -168,7 +173,7 @@ t.test('signals go to it alone', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('it ends with the container', needsRoot, async t => {
+t.test('it ends with the container', needsContainers, async t => {
   const { box, main } = await running()
   const process = await box.exec(['sleep', '1000'], { stdio: 'ignore' })
   main.stdin.end()
@@ -186,7 +191,7 @@ t.test('without a PID namespace delete() ends it', needsRoot, async t => {
   t.same(await process.exited, { exitCode: null, signal: 'SIGKILL' })
 })
 
-t.test('programs that are not there, and containers that do not run', needsRoot, async t => {
+t.test('programs that are not there, and containers that do not run', needsContainers, async t => {
   const { box } = await running(new Container().rootfs(makeRoot(t)).mount(hostPrograms))
   await t.rejects(box.exec(['no-such-program']), { code: 'ENOENT', step: 'exec' })
   await t.rejects(box.exec(['/etc']), { code: 'EACCES' })
@@ -202,7 +207,7 @@ t.test('programs that are not there, and containers that do not run', needsRoot,
   await t.rejects(parked.exec(['true']), { code: 'ERR_STATE' })
 })
 
-t.test('a container that ends while processes join it', needsRoot, async t => {
+t.test('a container that ends while processes join it', needsContainers, async t => {
   for (let i = 0; i < 20; i++) {
     const { box } = await running()
     const attempts = Array.from({ length: 4 }, () => box.exec(['true'], { stdio: 'ignore' }))
@@ -214,4 +219,4 @@ t.test('a container that ends while processes join it', needsRoot, async t => {
   }
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { needsRoot, until } from '../support/index.js'
+import { needsContainers, needsRoot, until } from '../support/index.js'
 
 const preamble = `
   const { Container, overlay } = await import('cofferdam')
@@ -36,11 +36,11 @@ function startTime(pid: number): string | undefined {
 const forEver = 'setInterval(() => undefined, 1000)'
 
 for (const signal of ['SIGKILL', 'SIGTERM', 'SIGSEGV'] as const) {
-  t.test(`${signal} of the host ends a parked container`, needsRoot, async t => {
+  t.test(`${signal} of the host ends a parked container`, needsContainers, async t => {
     t.ok(await killHost(`console.log(box.pid); ${forEver}`, signal))
   })
 
-  t.test(`${signal} of the host ends a running container`, needsRoot, async t => {
+  t.test(`${signal} of the host ends a running container`, needsContainers, async t => {
     const script = `await box.start(['sleep', '1000'], { stdio: 'ignore' }); console.log(box.pid); ${forEver}`
     t.ok(await killHost(script, signal))
   })
@@ -56,7 +56,7 @@ t.test('also one that runs as another user, and its children', needsRoot, async 
   t.ok(await killHost(script, 'SIGKILL'))
 })
 
-t.test('process.exit() ends it too', needsRoot, async t => {
+t.test('process.exit() ends it too', needsContainers, async t => {
   const host = spawn(
     process.execPath,
     [
@@ -74,7 +74,7 @@ t.test('process.exit() ends it too', needsRoot, async t => {
 
 t.test(
   'a container keeps the program alive until it ends, as a child process does',
-  needsRoot,
+  needsContainers,
   async t => {
     const host = spawn(
       process.execPath,

@@ -1,11 +1,19 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, terminalShell, until } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  terminalShell,
+  until,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
-t.test('the program is its child, and it ends as the program does', needsRoot, async t => {
+t.test('the program is its child, and it ends as the program does', needsContainers, async t => {
   const outcome = (script: string) => run(overHost(), ['sh', '-c', script], { init: true })
   t.equal((await outcome('echo $$ $PPID $(cat /proc/1/comm)')).stdout, '2 1 init\n')
   t.equal((await outcome('exit 7')).exitCode, 7)
@@ -13,7 +21,7 @@ t.test('the program is its child, and it ends as the program does', needsRoot, a
   t.same([killed.exitCode, killed.signal], [137, null])
 })
 
-t.test('orphans are waited for', needsRoot, async t => {
+t.test('orphans are waited for', needsContainers, async t => {
   const script = `
     for i in 1 2 3 4 5; do (sh -c "sleep 0.0$i & exit 0"); done
     sleep 0.3; ps ax -o stat= | grep -c Z; true`
@@ -34,7 +42,7 @@ t.test('signals are handed on, also those without a handler', needsRoot, async t
   t.notOk(await until(() => bare.status === 'stopped', 20), 'process 1 itself would not have heard')
 })
 
-t.test('on a terminal, and told once', needsRoot, async t => {
+t.test('on a terminal, and told once', needsContainers, async t => {
   const box = await overHost().create()
   const script = 'trap "echo once" INT; echo ready; while :; do sleep 0.05; done'
   const main = await box.start(['sh', '-c', script], { init: true, terminal: true })
@@ -45,7 +53,7 @@ t.test('on a terminal, and told once', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('that a terminal hangs up', needsRoot, async t => {
+t.test('that a terminal hangs up', needsContainers, async t => {
   const box = await overHost().create()
   const script = 'trap "exit 9" HUP; echo ready; while :; do sleep 0.05; done'
   const main = await box.start(['sh', '-c', script], { init: true, terminal: true })
@@ -72,7 +80,7 @@ t.test('it holds nothing and can not be looked into', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('a program that lets go of the host does not outlive it', needsRoot, async t => {
+t.test('a program that lets go of the host does not outlive it', needsContainers, async t => {
   const script = `
     const { Container, overlay } = await import('cofferdam')
     const box = await new Container().rootfs(overlay({ lower: ['/'] })).create()
@@ -106,4 +114,4 @@ t.test('what can not be', needsRoot, async t => {
   t.equal(await other.stdout.text(), '0\n', 'only the first has one')
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -4,7 +4,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { namespaces } from 'cofferdam'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, shell } from '../support/index.js'
+import { needsContainers, needsRoot, overHost, rememberTraces, shell } from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 const all = ['mount', 'pid', 'uts', 'ipc', 'network', 'cgroup'] as const
@@ -19,7 +19,7 @@ async function own(builder: ReturnType<typeof overHost>): Promise<string[]> {
   )
 }
 
-t.test('by default all six are new', needsRoot, async t => {
+t.test('by default all six are new', needsContainers, async t => {
   t.same(await own(overHost()), all)
 })
 
@@ -49,7 +49,7 @@ t.test('an existing namespace is joined', needsRoot, async t => {
   t.equal(await main.stdout.text(), 'other\n')
 })
 
-t.test('PID: it is process 1, and /proc shows its own processes only', needsRoot, async t => {
+t.test('PID: it is process 1, and /proc shows its own processes only', needsContainers, async t => {
   t.equal(await shell(overHost(), 'echo $$'), '1')
   t.match(await shell(overHost(), 'ls -d /proc/[0-9]* | tr "\\n" " "'), /^\/proc\/1 \/proc\/\d+/)
   t.match(
@@ -61,7 +61,7 @@ t.test('PID: it is process 1, and /proc shows its own processes only', needsRoot
   )
 })
 
-t.test('UTS: a host name of its own', needsRoot, async t => {
+t.test('UTS: a host name of its own', needsContainers, async t => {
   const before = hostname()
   t.equal(await shell(overHost().hostname('inner'), 'hostname; echo $HOSTNAME'), 'inner\ninner')
   t.equal(hostname(), before)
@@ -81,7 +81,7 @@ t.test('IPC: System V objects of others are not seen', needsRoot, async t => {
   }
 })
 
-t.test('network: nothing but a loopback device, which is up', needsRoot, async t => {
+t.test('network: nothing but a loopback device, which is up', needsContainers, async t => {
   t.equal(await shell(overHost(), 'ls /sys/class/net'), 'lo')
   const links = JSON.parse(await shell(overHost(), 'ip -j addr'))
   t.equal(links.length, 1)
@@ -89,7 +89,7 @@ t.test('network: nothing but a loopback device, which is up', needsRoot, async t
   t.ok(links[0].flags.includes('UP'))
 })
 
-t.test('network: the abstract sockets of the host are out of reach', needsRoot, async t => {
+t.test('network: the abstract sockets of the host are out of reach', needsContainers, async t => {
   const name = `cofferdam-test-${process.pid}`
   const script = `require('net').createServer().listen('\\0${name}', () => console.log('up'))`
   const server = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -103,12 +103,12 @@ t.test('network: the abstract sockets of the host are out of reach', needsRoot, 
   }
 })
 
-t.test('cgroup: its own group is the root of what it sees', needsRoot, async t => {
+t.test('cgroup: its own group is the root of what it sees', needsContainers, async t => {
   const paths = (await shell(overHost(), 'cut -d: -f3- /proc/self/cgroup | sort -u')).split('\n')
   t.same(paths, ['/'])
 })
 
-t.test('mount: nothing of what it mounts reaches the host', needsRoot, async t => {
+t.test('mount: nothing of what it mounts reaches the host', needsContainers, async t => {
   const before = readFileSync('/proc/self/mountinfo', 'utf8')
   await using box = await overHost().capabilities(['SYS_ADMIN']).create()
   const main = await box.start([
@@ -120,7 +120,7 @@ t.test('mount: nothing of what it mounts reaches the host', needsRoot, async t =
   t.equal(readFileSync('/proc/self/mountinfo', 'utf8'), before)
 })
 
-t.test('without a root of its own it sees the host’s files', needsRoot, async t => {
+t.test('without a root of its own it sees the host’s files', needsContainers, async t => {
   const { Container } = await import('cofferdam')
   const builder = () => new Container().isolate('uts', 'pid').hostname('bare')
   t.equal(
@@ -133,7 +133,7 @@ t.test('without a root of its own it sees the host’s files', needsRoot, async 
   )
 })
 
-t.test('the Node process itself stays as it is', needsRoot, async t => {
+t.test('the Node process itself stays as it is', needsContainers, async t => {
   const look = () => [
     ...all.map(kind => readlinkSync(namespaces.pathOf(kind, process.pid))),
     process.cwd(),
@@ -146,4 +146,4 @@ t.test('the Node process itself stays as it is', needsRoot, async t => {
   t.same(look(), before)
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

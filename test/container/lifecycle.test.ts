@@ -1,11 +1,18 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { type CofferdamError, Container } from 'cofferdam'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, runIn } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  runIn,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
-t.test('a container is made, started, waited for and deleted', needsRoot, async t => {
+t.test('a container is made, started, waited for and deleted', needsContainers, async t => {
   const box = await overHost('lifecycle').create()
   t.equal(box.id, 'lifecycle')
   t.equal(box.status, 'created')
@@ -26,7 +33,7 @@ t.test('a container is made, started, waited for and deleted', needsRoot, async 
   await box.delete()
 })
 
-t.test('the process half named in the builder is what start() runs', needsRoot, async t => {
+t.test('the process half named in the builder is what start() runs', needsContainers, async t => {
   const builder = overHost().process({
     argv: ['sh', '-c', 'echo $WHO in $PWD'],
     env: { WHO: 'me' },
@@ -48,7 +55,7 @@ t.test('parked, init can not be looked into and holds nothing of the host', need
   t.notMatch(mounts, / - (ext4|xfs|btrfs) /, 'nothing of the old root is mounted')
 })
 
-t.test('kill ends it, and exited says with which signal', needsRoot, async t => {
+t.test('kill ends it, and exited says with which signal', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['sleep', '100'], { stdio: 'ignore' })
   await box.kill('SIGKILL')
@@ -56,7 +63,7 @@ t.test('kill ends it, and exited says with which signal', needsRoot, async t => 
   await t.rejects(box.kill('SIGTERM'), { code: 'ESRCH' })
 })
 
-t.test('a signal with a handler reaches the first process', needsRoot, async t => {
+t.test('a signal with a handler reaches the first process', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start([
     'sh',
@@ -70,7 +77,7 @@ t.test('a signal with a handler reaches the first process', needsRoot, async t =
   t.same(await main.exited, { exitCode: 5, signal: null })
 })
 
-t.test('delete ends whatever still runs, parked or running', needsRoot, async t => {
+t.test('delete ends whatever still runs, parked or running', needsContainers, async t => {
   const parked = await overHost().create()
   const { pid } = parked
   await parked.delete()
@@ -82,7 +89,7 @@ t.test('delete ends whatever still runs, parked or running', needsRoot, async t 
   t.same(await main.exited, { exitCode: null, signal: 'SIGKILL' })
 })
 
-t.test('await using deletes', needsRoot, async t => {
+t.test('await using deletes', needsContainers, async t => {
   let pid: number | undefined
   {
     await using box = await overHost().create()
@@ -92,7 +99,7 @@ t.test('await using deletes', needsRoot, async t => {
   t.notOk(existsSync(`/proc/${pid}`))
 })
 
-t.test('the death of PID 1 ends the rest', needsRoot, async t => {
+t.test('the death of PID 1 ends the rest', needsContainers, async t => {
   const marker = `99${process.pid}`
   await run(overHost(), ['sh', '-c', `sleep ${marker} & exit 0`])
   const { readdirSync } = await import('node:fs')
@@ -106,7 +113,7 @@ t.test('the death of PID 1 ends the rest', needsRoot, async t => {
   t.same(left, [])
 })
 
-t.test('what can not be done in this state is refused', needsRoot, async t => {
+t.test('what can not be done in this state is refused', needsContainers, async t => {
   const box = await overHost('state').create()
   await t.rejects(overHost('state').create(), { code: 'EEXIST', option: 'id' })
   const main = await box.start(['true'], { stdio: 'ignore' })
@@ -118,7 +125,7 @@ t.test('what can not be done in this state is refused', needsRoot, async t => {
   await (await overHost('state').create()).delete()
 })
 
-t.test('create can be given up', needsRoot, async t => {
+t.test('create can be given up', needsContainers, async t => {
   const controller = new AbortController()
   const creating = overHost('aborted').create({ signal: controller.signal })
   controller.abort(new Error('enough'))
@@ -129,7 +136,7 @@ t.test('create can be given up', needsRoot, async t => {
   await (await overHost('aborted').create()).delete()
 })
 
-t.test('one description makes any number of containers', needsRoot, async t => {
+t.test('one description makes any number of containers', needsContainers, async t => {
   const builder = overHost()
   const boxes = await Promise.all(Array.from({ length: 20 }, () => builder.create()))
   t.equal(new Set(boxes.map(box => box.id)).size, 20)
@@ -142,7 +149,7 @@ t.test('one description makes any number of containers', needsRoot, async t => {
   await Promise.all(boxes.map(box => box.delete()))
 })
 
-t.test('the design brief’s example', needsRoot, async t => {
+t.test('the design brief’s example', needsContainers, async t => {
   const { overlay, tmpfs } = await import('cofferdam')
   await using box = await new Container('demo')
     .rootfs(overlay({ lower: ['/'] }))
@@ -158,7 +165,7 @@ t.test('the design brief’s example', needsRoot, async t => {
   t.same(await main.exited, { exitCode: 0, signal: null })
 })
 
-t.test('programs that can not be executed are told apart', needsRoot, async t => {
+t.test('programs that can not be executed are told apart', needsContainers, async t => {
   const missing = async (argv: string[]) => {
     await using box = await overHost().create()
     return await box.start(argv).then(
@@ -178,4 +185,4 @@ t.test('programs that can not be executed are told apart', needsRoot, async t =>
   t.match(await missing(['/etc/passwd/x']), { code: 'ENOENT' })
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

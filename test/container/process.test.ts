@@ -1,6 +1,13 @@
 import type { Container } from 'cofferdam'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, shell } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  shell,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
@@ -27,12 +34,12 @@ t.test(
   },
 )
 
-t.test('arguments arrive as they are', needsRoot, async t => {
+t.test('arguments arrive as they are', needsContainers, async t => {
   const argv = ['printf', '%s|', '', ' a b ', '*', '$HOME', 'ü€', '\n']
   t.equal((await run(overHost(), argv)).stdout, `${argv.slice(2).join('|')}|`)
 })
 
-t.test('a thousand arguments of a kilobyte travel in a memfd', needsRoot, async t => {
+t.test('a thousand arguments of a kilobyte travel in a memfd', needsContainers, async t => {
   const argument = 'x'.repeat(1000)
   const { stdout } = await run(overHost(), [
     'sh',
@@ -44,7 +51,7 @@ t.test('a thousand arguments of a kilobyte travel in a memfd', needsRoot, async 
   t.equal(stdout, '1000 1000\n')
 })
 
-t.test('working directory', needsRoot, async t => {
+t.test('working directory', needsContainers, async t => {
   t.equal(await shell(overHost(), 'pwd'), '/')
   t.equal(await shell(overHost(), 'pwd', { cwd: '/usr/bin' }), '/usr/bin')
   await t.rejects(run(overHost(), ['true'], { cwd: '/no/such' }), {
@@ -55,7 +62,7 @@ t.test('working directory', needsRoot, async t => {
   })
 })
 
-t.test('umask', needsRoot, async t => {
+t.test('umask', needsContainers, async t => {
   t.equal(await shell(overHost(), 'umask'), '0022')
   t.equal(await shell(overHost(), 'umask', { umask: 0o77 }), '0077')
 })
@@ -115,7 +122,7 @@ t.test('a capability that this process lacks can not be given', needsRoot, async
   t.equal(output, 'EPERM capset capabilities\n')
 })
 
-t.test('signals and scheduling are those of any new process', needsRoot, async t => {
+t.test('signals and scheduling are those of any new process', needsContainers, async t => {
   t.equal(
     await shell(
       overHost(),
@@ -125,11 +132,11 @@ t.test('signals and scheduling are those of any new process', needsRoot, async t
   )
 })
 
-t.test('it leads a session without a terminal', needsRoot, async t => {
+t.test('it leads a session without a terminal', needsContainers, async t => {
   t.equal(await shell(overHost(), 'ps -o sid=,tty= -p 1 | tr -d " "'), '1?')
 })
 
-t.test('it has three descriptors and no more', needsRoot, async t => {
+t.test('it has three descriptors and no more', needsContainers, async t => {
   const { openSync, closeSync } = await import('node:fs')
   const fd = openSync('/etc/passwd', 'r')
   const { stdout } = await run(overHost(), ['ls', '/proc/1/fd'])
@@ -137,7 +144,7 @@ t.test('it has three descriptors and no more', needsRoot, async t => {
   closeSync(fd)
 })
 
-t.test('descriptors that lack close-on-exec stay outside too', needsRoot, async t => {
+t.test('descriptors that lack close-on-exec stay outside too', needsContainers, async t => {
   const { spawnSync } = await import('node:child_process')
   const script = `
     const { Container, overlay } = await import('cofferdam')
@@ -164,4 +171,4 @@ t.test(
   },
 )
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -43,11 +43,21 @@ t.test('memfds that may not be executed: an unlinked file serves', needsRoot, as
   t.equal(await node(`${runEcho}; console.log(nativeFacts().initSealed)`), 'works\ntrue\n')
 })
 
-t.test('an ordinary user is told what is missing', needsRoot, async t => {
-  const user = ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups']
+t.test('user namespaces that are forbidden: whoever needs one is told', needsRoot, async t => {
+  const limit = (command: string) => [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    'sh',
+    '-c',
+    `echo 0 > /proc/sys/user/max_user_namespaces; exec ${command} "$@"`,
+    'sh',
+  ]
+  // Capabilities in the outer one are given up, so that another is needed.
+  const dropped = limit('setpriv --inh-caps=-all --bounding-set=-sys_admin')
   t.match(
-    await node('await builder().create()', user),
-    /^true EPERM clone3 start init \| .*needs root/,
+    await node('await builder().create()', dropped),
+    /^true ENOSPC unshare user namespace \| .*user\.max_user_namespaces/,
   )
 })
 

@@ -14,6 +14,7 @@ import t from 'tap'
 import {
   hostPrograms,
   makeRoot,
+  needsContainers,
   needsRoot,
   overHost,
   rememberTraces,
@@ -34,16 +35,20 @@ function tree(folder: string): string[] {
     .sort()
 }
 
-t.test('overlay: what is changed and deleted inside is untouched outside', needsRoot, async t => {
-  const folder = scratch(t)
-  writeFileSync(join(folder, 'kept'), 'outside')
-  writeFileSync(join(folder, 'deleted'), 'outside')
-  const script = `cd ${folder} && rm deleted && echo inside > kept && echo new > made && ls && cat kept`
-  t.equal(await shell(overHost(), script), 'kept\nmade\ninside')
-  t.equal(readFileSync(join(folder, 'kept'), 'utf8'), 'outside')
-  t.equal(readFileSync(join(folder, 'deleted'), 'utf8'), 'outside')
-  t.notOk(existsSync(join(folder, 'made')))
-})
+t.test(
+  'overlay: what is changed and deleted inside is untouched outside',
+  needsContainers,
+  async t => {
+    const folder = scratch(t)
+    writeFileSync(join(folder, 'kept'), 'outside')
+    writeFileSync(join(folder, 'deleted'), 'outside')
+    const script = `cd ${folder} && rm deleted && echo inside > kept && echo new > made && ls && cat kept`
+    t.equal(await shell(overHost(), script), 'kept\nmade\ninside')
+    t.equal(readFileSync(join(folder, 'kept'), 'utf8'), 'outside')
+    t.equal(readFileSync(join(folder, 'deleted'), 'utf8'), 'outside')
+    t.notOk(existsSync(join(folder, 'made')))
+  },
+)
 
 t.test(
   'overlay: many layers, the uppermost wins, names with commas and colons',
@@ -67,20 +72,24 @@ t.test(
   },
 )
 
-t.test('overlay: a writable layer of the caller’s keeps what was written', needsRoot, async t => {
-  const folder = scratch(t)
-  const root = makeRoot(t)
-  const [upper, work] = [join(folder, 'upper'), join(folder, 'work')]
-  mkdirSync(upper)
-  mkdirSync(work)
-  const builder = new Container()
-    .rootfs(overlay({ lower: [root], upper, work }))
-    .mount(hostPrograms, tmpfs('/made/for/it'))
-  await shell(builder, 'echo kept > /etc/written')
-  t.same(tree(upper), [`d ${upper}/etc`, `f ${upper}/etc/written`], 'and nothing else')
-})
+t.test(
+  'overlay: a writable layer of the caller’s keeps what was written',
+  needsContainers,
+  async t => {
+    const folder = scratch(t)
+    const root = makeRoot(t)
+    const [upper, work] = [join(folder, 'upper'), join(folder, 'work')]
+    mkdirSync(upper)
+    mkdirSync(work)
+    const builder = new Container()
+      .rootfs(overlay({ lower: [root], upper, work }))
+      .mount(hostPrograms, tmpfs('/made/for/it'))
+    await shell(builder, 'echo kept > /etc/written')
+    t.same(tree(upper), [`d ${upper}/etc`, `f ${upper}/etc/written`], 'and nothing else')
+  },
+)
 
-t.test('overlay: the layer in memory has a size', needsRoot, async t => {
+t.test('overlay: the layer in memory has a size', needsContainers, async t => {
   const builder = new Container().rootfs(overlay({ lower: ['/'], size: '1MiB' }))
   const { stderr, exitCode } = await run(builder, [
     'sh',
@@ -91,32 +100,36 @@ t.test('overlay: the layer in memory has a size', needsRoot, async t => {
   t.match(stderr, /No space left/)
 })
 
-t.test('overlay: read-only', needsRoot, async t => {
+t.test('overlay: read-only', needsContainers, async t => {
   const builder = new Container().rootfs(overlay({ lower: ['/'] }), { readonly: true })
   const { stderr, exitCode } = await run(builder, ['touch', '/root/x'])
   t.not(exitCode, 0)
   t.match(stderr, /Read-only file system/)
 })
 
-t.test('directory: what is written stays, and mount targets made for it go', needsRoot, async t => {
-  const root = makeRoot(t)
-  const before = tree(root)
-  const file = join(scratch(t), 'file')
-  writeFileSync(file, 'a file of the host')
-  const builder = new Container()
-    .rootfs(root)
-    .mount(hostPrograms, tmpfs('/deep/ly/nested'), bind(file, '/some/file'))
-  t.equal(
-    await shell(builder, 'echo hi > /etc/new; cat /some/file; stat -f -c %T /deep/ly/nested'),
-    'a file of the hosttmpfs',
-  )
-  t.same(
-    tree(root).filter(entry => !before.includes(entry)),
-    [`f ${root}/etc/new`],
-  )
-})
+t.test(
+  'directory: what is written stays, and mount targets made for it go',
+  needsContainers,
+  async t => {
+    const root = makeRoot(t)
+    const before = tree(root)
+    const file = join(scratch(t), 'file')
+    writeFileSync(file, 'a file of the host')
+    const builder = new Container()
+      .rootfs(root)
+      .mount(hostPrograms, tmpfs('/deep/ly/nested'), bind(file, '/some/file'))
+    t.equal(
+      await shell(builder, 'echo hi > /etc/new; cat /some/file; stat -f -c %T /deep/ly/nested'),
+      'a file of the hosttmpfs',
+    )
+    t.same(
+      tree(root).filter(entry => !before.includes(entry)),
+      [`f ${root}/etc/new`],
+    )
+  },
+)
 
-t.test('directory: a target that has been changed is left', needsRoot, async t => {
+t.test('directory: a target that has been changed is left', needsContainers, async t => {
   const root = makeRoot(t)
   const builder = new Container().rootfs(root).mount(hostPrograms, tmpfs('/made/here'))
   await using box = await builder.create()
@@ -126,17 +139,21 @@ t.test('directory: a target that has been changed is left', needsRoot, async t =
   t.same(readdirSync(join(root, 'made')), ['kept'])
 })
 
-t.test('directory: a target in use by another container is left to it', needsRoot, async t => {
-  const root = makeRoot(t)
-  const builder = new Container().rootfs(root).mount(hostPrograms, tmpfs('/shared'))
-  const first = await builder.create()
-  await using second = await builder.create()
-  await first.delete()
-  const main = await second.start(['stat', '-f', '-c', '%T', '/shared'])
-  t.equal(await main.stdout.text(), 'tmpfs\n', 'its mount is still there')
-})
+t.test(
+  'directory: a target in use by another container is left to it',
+  needsContainers,
+  async t => {
+    const root = makeRoot(t)
+    const builder = new Container().rootfs(root).mount(hostPrograms, tmpfs('/shared'))
+    const first = await builder.create()
+    await using second = await builder.create()
+    await first.delete()
+    const main = await second.start(['stat', '-f', '-c', '%T', '/shared'])
+    t.equal(await main.stdout.text(), 'tmpfs\n', 'its mount is still there')
+  },
+)
 
-t.test('directory: read-only, with what is mounted below it', needsRoot, async t => {
+t.test('directory: read-only, with what is mounted below it', needsContainers, async t => {
   const root = makeRoot(t)
   const before = tree(root)
   const builder = new Container()
@@ -158,7 +175,7 @@ t.test('no mount of the host can be seen inside', needsRoot, async t => {
   }
 })
 
-t.test('the old root can not be reached', needsRoot, async t => {
+t.test('the old root can not be reached', needsContainers, async t => {
   const root = makeRoot(t)
   const builder = new Container().rootfs(root).mount(hostPrograms)
   t.equal(await shell(builder, 'cd /../../..; ls -d home opt 2>/dev/null; pwd'), '/')
@@ -171,7 +188,7 @@ t.test('the old root can not be reached', needsRoot, async t => {
   )
 })
 
-t.test('symbolic links in a hostile root lead nowhere outside', needsRoot, async t => {
+t.test('symbolic links in a hostile root lead nowhere outside', needsContainers, async t => {
   const root = makeRoot(t)
   const outside = scratch(t)
   mkdirSync(join(outside, 'victim'))
@@ -201,7 +218,7 @@ t.test('symbolic links in a hostile root lead nowhere outside', needsRoot, async
   }
 })
 
-t.test('magic links of /proc are refused as targets', needsRoot, async t => {
+t.test('magic links of /proc are refused as targets', needsContainers, async t => {
   const root = makeRoot(t)
   symlinkSync('/proc/self/root/tmp', join(root, 'magic'))
   symlinkSync('/proc/self/cwd', join(root, 'cwd'))
@@ -213,7 +230,7 @@ t.test('magic links of /proc are refused as targets', needsRoot, async t => {
     )
 })
 
-t.test('bind: read-only means submounts too', needsRoot, async t => {
+t.test('bind: read-only means submounts too', needsContainers, async t => {
   const folder = scratch(t)
   const inner = join(folder, 'inner')
   mkdirSync(inner)
@@ -227,7 +244,7 @@ t.test('bind: read-only means submounts too', needsRoot, async t => {
   rmSync(inner, { recursive: true })
 })
 
-t.test('bind: devices and set-user-ID are off unless asked for', needsRoot, async t => {
+t.test('bind: devices and set-user-ID are off unless asked for', needsContainers, async t => {
   const folder = scratch(t)
   const options = async (builder: Container) =>
     shell(builder, 'grep " /data " /proc/self/mountinfo | cut -d" " -f6')
@@ -236,7 +253,7 @@ t.test('bind: devices and set-user-ID are off unless asked for', needsRoot, asyn
   t.equal(await options(overHost().mount(relaxed)), 'rw,noexec,relatime')
 })
 
-t.test('tmpfs: size, mode, and whether programs run', needsRoot, async t => {
+t.test('tmpfs: size, mode, and whether programs run', needsContainers, async t => {
   const look = (builder: Container) =>
     shell(
       builder,
@@ -249,10 +266,10 @@ t.test('tmpfs: size, mode, and whether programs run', needsRoot, async t => {
   )
 })
 
-t.test('lstat sees the root that was asked for', needsRoot, async t => {
+t.test('lstat sees the root that was asked for', needsContainers, async t => {
   const root = makeRoot(t)
   const inode = await shell(new Container().rootfs(root).mount(hostPrograms), 'stat -c %i /')
   t.equal(Number(inode), lstatSync(root).ino)
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, until } from '../support/index.js'
+import { needsContainers, needsRoot, overHost, rememberTraces, until } from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
@@ -62,7 +62,7 @@ t.test('processes without a PID namespace: the family as it is', needsRoot, asyn
   await box.delete()
 })
 
-t.test('a signal for all of them', needsRoot, async t => {
+t.test('a signal for all of them', needsContainers, async t => {
   const script = `
     trap "echo first" USR1
     for i in 1 2 3; do (trap "echo other; exit" USR1; echo up; while :; do sleep 0.01; done) & done
@@ -79,14 +79,14 @@ t.test('a signal for all of them', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('stop: what listens ends by itself', needsRoot, async t => {
+t.test('stop: what listens ends by itself', needsContainers, async t => {
   const { box } = await family('trap "exit 3" TERM; echo ready; while :; do sleep 0.01; done')
   t.same(await box.stop(), { exitCode: 3, signal: null })
   t.same(await box.stop(), { exitCode: 3, signal: null }, 'and again')
   await box.delete()
 })
 
-t.test('stop: what does not listen is ended', needsRoot, async t => {
+t.test('stop: what does not listen is ended', needsContainers, async t => {
   const { box } = await family('trap "" TERM; echo ready; while :; do sleep 0.01; done')
   const begin = performance.now()
   t.same(await box.stop({ timeout: '0.2s' }), { exitCode: null, signal: 'SIGKILL' })
@@ -94,7 +94,7 @@ t.test('stop: what does not listen is ended', needsRoot, async t => {
   await box.delete()
 })
 
-t.test('stop: another signal, a parked container, wrong options', needsRoot, async t => {
+t.test('stop: another signal, a parked container, wrong options', needsContainers, async t => {
   const { box } = await family('trap "exit 4" INT; echo ready; while :; do sleep 0.01; done')
   t.same(await box.stop({ signal: 'SIGINT' }), { exitCode: 4, signal: null })
   await box.delete()
@@ -109,4 +109,4 @@ t.test('stop: another signal, a parked container, wrong options', needsRoot, asy
   await parked.delete()
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { plan } from 'cofferdam'
 import t from 'tap'
 import {
+  needsContainers,
   needsRoot,
   overHost,
   rememberTraces,
@@ -15,7 +16,7 @@ import {
 const nothingLeft = await rememberTraces()
 const { call, named, slot, step } = plan
 
-t.test('a system call of one’s own, by name and by number', needsRoot, async t => {
+t.test('a system call of one’s own, by name and by number', needsContainers, async t => {
   const domain = Buffer.from('example.org')
   const bytes = { bytes: domain, text: '"example.org"' }
   const byName = overHost().step(step('domain', call('setdomainname', [bytes, domain.length])))
@@ -29,7 +30,7 @@ t.test('a system call of one’s own, by name and by number', needsRoot, async t
   t.equal(readFileSync(`/proc/${box.pid}/comm`, 'utf8'), 'renamed\n')
 })
 
-t.test('steps stand where they are put', needsRoot, async t => {
+t.test('steps stand where they are put', needsContainers, async t => {
   const builder = overHost()
     .step(step('mine', call('umask', [0])), { after: 'hostname' })
     .step(step('late', call('umask', [0o77])), { half: 'process' })
@@ -46,7 +47,7 @@ t.test('steps stand where they are put', needsRoot, async t => {
   })
 })
 
-t.test('a step that fails names itself, and nothing is left', needsRoot, async t => {
+t.test('a step that fails names itself, and nothing is left', needsContainers, async t => {
   await t.rejects(
     overHost()
       .step(step('my step', call('fchdir', [-1])))
@@ -61,7 +62,7 @@ t.test('a step that fails names itself, and nothing is left', needsRoot, async t
   )
 })
 
-t.test('an optional step that fails is left out and reported', needsRoot, async t => {
+t.test('an optional step that fails is left out and reported', needsContainers, async t => {
   const builder = overHost()
     .step({ ...step('try', call('fchdir', [-1]), call('umask', [0o77])), optional: true })
     .step({ ...step('fine', call('getpid', [])), optional: true })
@@ -71,7 +72,7 @@ t.test('an optional step that fails is left out and reported', needsRoot, async 
   t.equal((await runIn(box, ['sh', '-c', 'umask'])).stdout, '0022\n')
 })
 
-t.test('errors that are tolerated skip what belongs to them', needsRoot, async t => {
+t.test('errors that are tolerated skip what belongs to them', needsContainers, async t => {
   const at = slot('at')
   const AT_FDCWD = named('AT_FDCWD', -100)
   const builder = overHost().step(
@@ -110,7 +111,7 @@ t.test('a function of the host runs while init waits', needsRoot, async t => {
   t.notOk(existsSync(file), 'delete takes it back')
 })
 
-t.test('waiting points in the process half', needsRoot, async t => {
+t.test('waiting points in the process half', needsContainers, async t => {
   const order: string[] = []
   const builder = overHost().step(
     { side: 'waiting', name: 'before exec', run: () => void order.push('host') },
@@ -165,4 +166,4 @@ t.test('a journal of what was made outlasts the program that made it', needsRoot
   t.notOk(readdirSync(root).includes('made'))
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

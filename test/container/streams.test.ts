@@ -3,11 +3,18 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, scratch } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  scratch,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
-t.test('what is written to stdin is read inside', needsRoot, async t => {
+t.test('what is written to stdin is read inside', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['cat'])
   main.stdin.write('one\n')
@@ -16,7 +23,7 @@ t.test('what is written to stdin is read inside', needsRoot, async t => {
   t.same(await main.exited, { exitCode: 0, signal: null })
 })
 
-t.test('ten megabytes arrive whole, also when read late', needsRoot, async t => {
+t.test('ten megabytes arrive whole, also when read late', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['head', '-c', '10000000', '/dev/zero'])
   const { stdout } = main
@@ -26,14 +33,14 @@ t.test('ten megabytes arrive whole, also when read late', needsRoot, async t => 
   t.equal(size, 10_000_000)
 })
 
-t.test('what a program wrote can be read after it has ended', needsRoot, async t => {
+t.test('what a program wrote can be read after it has ended', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['echo', 'still here'])
   await main.exited
   t.equal(await main.stdout.text(), 'still here\n')
 })
 
-t.test('lines: whatever the chunks are, and without a last line end', needsRoot, async t => {
+t.test('lines: whatever the chunks are, and without a last line end', needsContainers, async t => {
   await using box = await overHost().create()
   const script = 'printf "a\\n\\nb"; sleep 0.05; printf "c\\n\\303"; sleep 0.05; printf "\\274 end"'
   const main = await box.start(['sh', '-c', script])
@@ -42,7 +49,7 @@ t.test('lines: whatever the chunks are, and without a last line end', needsRoot,
   t.same(lines, ['a', '', 'bc', 'ü end'])
 })
 
-t.test('lines: one may stop early', needsRoot, async t => {
+t.test('lines: one may stop early', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['yes'])
   for await (const line of main.stdout.lines()) {
@@ -52,7 +59,7 @@ t.test('lines: one may stop early', needsRoot, async t => {
   t.same(await main.exited, { exitCode: 1, signal: null }, 'EPIPE: PID 1 gets no SIGPIPE')
 })
 
-t.test('ignored streams are /dev/null', needsRoot, async t => {
+t.test('ignored streams are /dev/null', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['sh', '-c', 'readlink /proc/self/fd/0 >&2; cat'], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -63,7 +70,7 @@ t.test('ignored streams are /dev/null', needsRoot, async t => {
   t.same(await main.exited, { exitCode: 0, signal: null })
 })
 
-t.test('inherited streams are this program’s', needsRoot, async t => {
+t.test('inherited streams are this program’s', needsContainers, async t => {
   const script = `
     const { Container, overlay } = await import('cofferdam')
     const box = await new Container().rootfs(overlay({ lower: ['/'] })).create()
@@ -78,7 +85,7 @@ t.test('inherited streams are this program’s', needsRoot, async t => {
   t.equal(stderr, 'to stderr\n')
 })
 
-t.test('files by path, by descriptor and by handle', needsRoot, async t => {
+t.test('files by path, by descriptor and by handle', needsContainers, async t => {
   const folder = scratch(t)
   const at = (name: string) => join(folder, name)
   writeFileSync(at('in'), 'input')
@@ -108,7 +115,7 @@ t.test('pipes can be opened again by the user they are for', needsRoot, async t 
   })
 })
 
-t.test('streams that can not be opened leave the container as it was', needsRoot, async t => {
+t.test('streams that can not be opened leave the container as it was', needsContainers, async t => {
   await using box = await overHost().create()
   await t.rejects(box.start(['true'], { stdio: { file: '/no/such/folder/x' } }), { code: 'ENOENT' })
   await t.rejects(box.start(['true'], { stdio: 999 }), { code: 'EBADF' })
@@ -118,4 +125,4 @@ t.test('streams that can not be opened leave the container as it was', needsRoot
   t.same(await (await box.start(['true'])).exited, { exitCode: 0, signal: null })
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

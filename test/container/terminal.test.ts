@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import {
+  needsContainers,
   needsRoot,
   overHost,
   rememberTraces,
@@ -20,7 +21,7 @@ async function shell(): Promise<TerminalShell & { close(): Promise<void> }> {
   return { ...shell, close: () => box.delete() }
 }
 
-t.test('it is the controlling terminal, of the container’s own', needsRoot, async t => {
+t.test('it is the controlling terminal, of the container’s own', needsContainers, async t => {
   const { type, close } = await shell()
   t.match(await type('tty; echo $TERM', /xterm/), /^\/dev\/pts\/0$/m)
   t.match(await type('stty size', /\d+ \d+/), /^24 80$/m)
@@ -29,7 +30,7 @@ t.test('it is the controlling terminal, of the container’s own', needsRoot, as
   await close()
 })
 
-t.test('a change of size is seen inside', needsRoot, async t => {
+t.test('a change of size is seen inside', needsContainers, async t => {
   const { type, process, close } = await shell()
   await type('trap "echo resized; stty size" WINCH; echo ready', /^ready/m)
   process.terminal?.resize({ rows: 50, columns: 132 })
@@ -39,7 +40,7 @@ t.test('a change of size is seen inside', needsRoot, async t => {
   await close()
 })
 
-t.test('job control: interrupt, stop, go on', needsRoot, async t => {
+t.test('job control: interrupt, stop, go on', needsContainers, async t => {
   const { type, press, process, close } = await shell()
   await type('sleep 1000', /sleep/)
   t.match(await press('\x03', /prompt> $/), /\^C/)
@@ -68,7 +69,7 @@ t.test('a full-screen editor', editor, async t => {
   await close()
 })
 
-t.test('closing it hangs up', needsRoot, async t => {
+t.test('closing it hangs up', needsContainers, async t => {
   const { process, close } = await shell()
   process.terminal?.destroy()
   const { exitCode, signal } = await process.exited
@@ -76,7 +77,7 @@ t.test('closing it hangs up', needsRoot, async t => {
   await close()
 })
 
-t.test('much output, and none of it lost', needsRoot, async t => {
+t.test('much output, and none of it lost', needsContainers, async t => {
   await using box = await overHost().create()
   const main = await box.start(['seq', '1', '100000'], { terminal: true })
   let last = ''
@@ -93,7 +94,7 @@ t.test('much output, and none of it lost', needsRoot, async t => {
   await reading
 })
 
-t.test('output without end leaves everybody their turn', needsRoot, async t => {
+t.test('output without end leaves everybody their turn', needsContainers, async t => {
   const box = await overHost().create()
   const main = await box.start(['yes'], { terminal: true })
   let bytes = 0
@@ -117,7 +118,7 @@ t.test('as an ordinary user, who owns it', needsRoot, async t => {
   await main.exited
 })
 
-t.test('something else in its place', needsRoot, async t => {
+t.test('something else in its place', needsContainers, async t => {
   await using box = await overHost().capabilities(['SYS_ADMIN', 'DAC_OVERRIDE']).create()
   await box.start(['sh', '-c', 'umount -l /dev/pts; touch /dev/pts/ptmx; sleep 1000'], {
     stdio: 'ignore',
@@ -131,7 +132,7 @@ t.test('something else in its place', needsRoot, async t => {
   t.equal(code, 'ENOTTY')
 })
 
-t.test('conflicts', needsRoot, async t => {
+t.test('conflicts', needsContainers, async t => {
   await using box = await overHost().create()
   await t.rejects(box.start(['true'], { terminal: true, stdio: 'ignore' }), {
     code: 'ERR_CONFLICT',
@@ -144,4 +145,4 @@ t.test('conflicts', needsRoot, async t => {
     })
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -5,12 +5,20 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Box, bind, Container, overlay, tmpfs } from 'cofferdam'
 import t from 'tap'
-import { needsRoot, overHost, rememberTraces, run, runIn, scratch } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  runIn,
+  scratch,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 const wrong = <T>(value: unknown) => value as T
 
-t.test('lists that the caller changes later change nothing', needsRoot, async t => {
+t.test('lists that the caller changes later change nothing', needsContainers, async t => {
   const caps: ['KILL'] = ['KILL']
   const box = await overHost().capabilities(caps).create()
   wrong<string[]>(caps).push('SYS_ADMIN')
@@ -30,7 +38,7 @@ t.test('lists that the caller changes later change nothing', needsRoot, async t 
   t.equal((await run(other, ['echo', 'x'])).stdout, 'x\n')
 })
 
-t.test('equal-looking requests are told apart', needsRoot, async t => {
+t.test('equal-looking requests are told apart', needsContainers, async t => {
   t.match((await run(overHost(), ['env'], { env: {} })).stdout, /^HOME=/m)
   t.notMatch((await run(overHost(), ['env'], { env: { HOME: undefined } })).stdout, /^HOME=/m)
   t.match((await run(overHost(), ['env'], { env: {} })).stdout, /^HOME=/m)
@@ -78,7 +86,7 @@ t.test('what has no name in the C library has one here', needsRoot, async t => {
   t.equal(await ended('34'), 'SIG34')
 })
 
-t.test('a host function that is under way is undone when it is over', needsRoot, async t => {
+t.test('a host function that is under way is undone when it is over', needsContainers, async t => {
   const log: string[] = []
   const controller = new AbortController()
   const builder = overHost().step({
@@ -96,14 +104,14 @@ t.test('a host function that is under way is undone when it is over', needsRoot,
   t.same(log, ['begin', 'end', 'undo'])
 })
 
-t.test('start() twice at once: one of them', needsRoot, async t => {
+t.test('start() twice at once: one of them', needsContainers, async t => {
   await using box = await overHost().create()
   const attempts = await Promise.allSettled([box.start(['cat']), box.start(['cat'])])
   t.equal(attempts[0].status, 'fulfilled')
   t.match(attempts[1], { status: 'rejected', reason: { code: 'ERR_STATE' } })
 })
 
-t.test('delete() at once and again undoes once, last things first', needsRoot, async t => {
+t.test('delete() at once and again undoes once, last things first', needsContainers, async t => {
   const log: string[] = []
   const waiting = (name: string) => ({
     side: 'waiting' as const,
@@ -119,22 +127,30 @@ t.test('delete() at once and again undoes once, last things first', needsRoot, a
   t.same(log, ['3', '2', '1'])
 })
 
-t.test('a failed undo of a failed create is told, and the name is free', needsRoot, async t => {
-  const builder = overHost('undoable').step({
-    side: 'waiting',
-    name: 'both fail',
-    run: () => {
-      throw new Error('run')
-    },
-    undo: () => {
-      throw new Error('undo')
-    },
-  })
-  await t.rejects(builder.create(), { name: 'CofferdamError', step: 'both fail', message: /undo/ })
-  await (await overHost('undoable').create()).delete()
-})
+t.test(
+  'a failed undo of a failed create is told, and the name is free',
+  needsContainers,
+  async t => {
+    const builder = overHost('undoable').step({
+      side: 'waiting',
+      name: 'both fail',
+      run: () => {
+        throw new Error('run')
+      },
+      undo: () => {
+        throw new Error('undo')
+      },
+    })
+    await t.rejects(builder.create(), {
+      name: 'CofferdamError',
+      step: 'both fail',
+      message: /undo/,
+    })
+    await (await overHost('undoable').create()).delete()
+  },
+)
 
-t.test('abort() with any reason', needsRoot, async t => {
+t.test('abort() with any reason', needsContainers, async t => {
   const build = () => {
     const controller = new AbortController()
     const creating = overHost().create({ signal: controller.signal })
@@ -144,7 +160,7 @@ t.test('abort() with any reason', needsRoot, async t => {
   await t.rejects(build(), { name: 'CofferdamError', code: 'ABORT_ERR' })
 })
 
-t.test('options are refused before a file is touched', needsRoot, async t => {
+t.test('options are refused before a file is touched', needsContainers, async t => {
   const file = join(scratch(t), 'precious')
   writeFileSync(file, 'content')
   await using box = await overHost().create()
@@ -167,7 +183,7 @@ t.test('options are refused before a file is touched', needsRoot, async t => {
   t.equal((await runIn(box, ['echo', 'x'])).stdout, 'x\n', 'and it is none the worse')
 })
 
-t.test('the streams of what has ended', needsRoot, async t => {
+t.test('the streams of what has ended', needsContainers, async t => {
   const box = await overHost().create()
   const main = await box.start(['true'])
   await main.exited
@@ -278,7 +294,7 @@ for (const [what, build, { option, ...error }] of refused as [
     })
   })
 
-t.test('sets of capabilities that the kernel would refuse', needsRoot, async t => {
+t.test('sets of capabilities that the kernel would refuse', needsContainers, async t => {
   for (const [sets, option] of [
     [{ effective: ['KILL'] }, 'capabilities.effective'],
     [{ permitted: ['KILL'], ambient: ['KILL'] }, 'capabilities.ambient'],
@@ -287,4 +303,4 @@ t.test('sets of capabilities that the kernel would refuse', needsRoot, async t =
     await t.rejects(overHost().capabilities(wrong(sets)).create(), { code: 'ERR_CONFLICT', option })
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)

@@ -125,6 +125,54 @@ t.test('an overlay, and a single id', needsRoot, async t => {
   })
 })
 
+t.test('standard streams can be opened by their paths', needsRoot, async t => {
+  const script = ['sh', '-c', 'echo out > /dev/stdout; echo err > /dev/stderr; cat /dev/stdin']
+  const ended = { exitCode: 0, signal: null }
+  for (const user of [0, '33:34'])
+    t.same(await run(inOwn(t), script, { user }), { stdout: 'out\n', stderr: 'err\n', ...ended })
+  const box = await inOwn(t).create()
+  await box.start(['sleep', '60'], { stdio: 'ignore' })
+  const other = await box.exec(script)
+  other.stdin.end()
+  t.equal((await other.stdout.text()) + (await other.stderr.text()), 'out\nerr\n')
+  await box.delete()
+})
+
+t.test('the host’s root, composed', needsRoot, async t => {
+  const folder = scratch(t)
+  writeFileSync(join(folder, 'precious'), 'still here')
+  // An overlay can copy nothing up whose owner there is not.
+  for (const path of [folder, join(folder, 'precious')]) chownSync(path, HOST, HOST)
+  const script = `rm ${folder}/precious && ls ${folder} | wc -l; touch /usr/x && stat -c %u /usr/x`
+  const builder = overHost().idMappings(mappings)
+  const { stdout, stderr } = await run(builder, ['sh', '-c', script])
+  t.equal(stdout, '0\n0\n', stderr)
+  t.equal(readFileSync(join(folder, 'precious'), 'utf8'), 'still here')
+})
+
+t.test('one that is there is joined, and others with it', needsRoot, async t => {
+  const first = await overHost().idMappings(mappings).create()
+  await first.start(['sleep', '60'], { stdio: 'ignore' })
+  const of = (file: string) => `/proc/${first.pid}/ns/${file}`
+  const second = await overHost('joins')
+    .isolate({ user: of('user'), uts: of('uts') }, 'mount', 'pid', 'ipc', 'network', 'cgroup')
+    .create()
+  for (const file of ['user', 'uts'])
+    t.equal(readlinkSync(`/proc/${second.pid}/ns/${file}`), readlinkSync(of(file)))
+  t.not(readlinkSync(`/proc/${second.pid}/ns/net`), readlinkSync(of('net')))
+  const script = 'id -u; id -G; echo $$; hostname; echo path > /dev/stdout; stat -c %u /usr /dev'
+  const { stdout, stderr } = await runIn(second, ['sh', '-c', script], { user: '7:8' })
+  t.same(stdout.split('\n'), ['7', '8', '1', first.id, 'path', '0', '0', ''], stderr)
+  await second.delete()
+  await first.delete()
+})
+
+t.test('parked, its init is open to nobody', needsRoot, async t => {
+  const box = await inOwn(t).create()
+  t.equal(statSync(`/proc/${box.pid}/uid_map`).uid, 0)
+  await box.delete()
+})
+
 t.test('without a PID namespace, or much else', needsRoot, async t => {
   const builder = new Container().isolate('user', 'uts').idMappings(mappings)
   t.equal((await run(builder, ['id', '-u'])).stdout, '0\n')
@@ -149,9 +197,16 @@ t.test('mappings that can not be', needsRoot, async t => {
       code: 'ERR_INVALID_OPTION',
       option,
     })
-  await t.rejects(overHost().idMappings(mappings).create(), {
+  await t.rejects(
+    new Container()
+      .rootfs(overlay({ lower: ['/', '/etc'] }))
+      .idMappings(mappings)
+      .create(),
+    { code: 'ERR_CONFLICT', option: 'rootfs' },
+  )
+  await t.rejects(overHost().isolate({ user: '/proc/1/ns/user' }).idMappings(mappings).create(), {
     code: 'ERR_CONFLICT',
-    option: 'rootfs',
+    option: 'idMappings',
   })
 })
 

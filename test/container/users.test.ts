@@ -3,7 +3,14 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Container } from 'cofferdam'
 import t, { type Test } from 'tap'
-import { hostPrograms, makeRoot, needsRoot, rememberTraces, run } from '../support/index.js'
+import {
+  hostPrograms,
+  makeRoot,
+  needsContainers,
+  needsRoot,
+  rememberTraces,
+  run,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 
@@ -58,7 +65,7 @@ t.test('of the builder, and for exec', needsRoot, async t => {
   )
 })
 
-t.test('users and groups that there are not', needsRoot, async t => {
+t.test('users and groups that there are not', needsContainers, async t => {
   const { root, builder } = withUsers(t)
   const refused = (user: string) =>
     t.rejects(run(builder(), ['true'], { user }), {
@@ -74,7 +81,7 @@ t.test('users and groups that there are not', needsRoot, async t => {
   await refused('www')
 })
 
-t.test('hostile files in their place', needsRoot, async t => {
+t.test('hostile files in their place', needsContainers, async t => {
   const attempt = async (prepare: (file: string) => void, error: object) => {
     const { root, builder } = withUsers(t)
     const file = join(root, 'etc/passwd')
@@ -95,4 +102,4 @@ t.test('hostile files in their place', needsRoot, async t => {
   await attempt(file => writeFileSync(file, Buffer.alloc(2 << 20)), { code: 'EFBIG' })
 })
 
-t.test('nothing is left behind', needsRoot, nothingLeft)
+t.test('nothing is left behind', needsContainers, nothingLeft)
