@@ -68,6 +68,7 @@ export const argKinds = {
 /** System calls that a plan can give by name; any other goes by number. */
 export type SyscallName =
   | 'bind'
+  | 'bpf'
   | 'capset'
   | 'chdir'
   | 'chroot'
@@ -95,6 +96,7 @@ export type SyscallName =
   | 'ioctl'
   | 'keyctl'
   | 'kill'
+  | 'landlock_create_ruleset'
   | 'linkat'
   | 'lseek'
   | 'memfd_create'
@@ -111,6 +113,7 @@ export type SyscallName =
   | 'openat'
   | 'openat2'
   | 'personality'
+  | 'pidfd_getfd'
   | 'pidfd_open'
   | 'pidfd_send_signal'
   | 'pipe2'
@@ -128,6 +131,7 @@ export type SyscallName =
   | 'rt_sigtimedwait'
   | 'sched_setaffinity'
   | 'sched_setscheduler'
+  | 'seccomp'
   | 'sendmsg'
   | 'setdomainname'
   | 'setgroups'

@@ -1,0 +1,89 @@
+import { CofferdamError } from '../base/index.js'
+import { attempt } from '../container/index.js'
+import type { Step } from '../plan/index.js'
+import { remedyFor } from './remedies.js'
+import type { Check, CheckError } from './report.js'
+import { ownUserNamespace } from './steps.js'
+
+/** What a trial that worked has to say. */
+export type Finding = Omit<Partial<Check>, 'group' | 'name'>
+
+/** Something to be tried. */
+export interface Trial {
+  name: string
+  /**
+   * Steps that a process of their own carries out; or a function, which puts
+   * `enter` in front of those of its own.
+   */
+  try: readonly Step[] | ((enter: readonly Step[]) => Promise<Finding | undefined>)
+  /**
+   * Whether it is tried once more in a user namespace when it is not permitted.
+   * Default: true.
+   */
+  nested?: boolean
+  /** What helps when nothing more is known about the failure. */
+  remedy?: string
+}
+
+/** All trials of one subject. */
+export interface Group {
+  group: string
+  trials: readonly Trial[]
+}
+
+/** Carries out a trial. Never rejects. */
+export async function carryOut(group: string, trial: Trial): Promise<Check> {
+  const { name } = trial
+  try {
+    return { group, name, ok: true, ...(await tryIt(trial, [])) }
+  } catch (error) {
+    if (trial.nested === false || !isForbidden(error)) return failed(group, trial, error, false)
+  }
+  try {
+    const found = await tryIt(trial, [ownUserNamespace()])
+    const detail = ['in a user namespace of its own', found?.detail].filter(Boolean).join('; ')
+    return { group, name, ...found, ok: found?.ok === false ? false : 'partly', detail }
+  } catch (error) {
+    return failed(group, trial, error, true)
+  }
+}
+
+async function tryIt({ try: what }: Trial, enter: readonly Step[]): Promise<Finding | undefined> {
+  if (typeof what === 'function') return await what(enter)
+  await attempt([...enter, ...what])
+  return undefined
+}
+
+function isForbidden(error: unknown): boolean {
+  return ['EPERM', 'EACCES'].includes((error as { code?: string })?.code ?? '')
+}
+
+function failed(group: string, trial: Trial, thrown: unknown, nested: boolean): Check {
+  const error = describe(thrown)
+  const remedy = remedyFor(error, nested) ?? trial.remedy ?? hintOf(thrown)
+  return { group, name: trial.name, ok: false, error, ...(remedy === undefined ? {} : { remedy }) }
+}
+
+/** What a host's step of a plan threw tells more than what came of it. */
+function innermost(thrown: unknown): Partial<CofferdamError> {
+  const { cause } = (thrown ?? {}) as Error
+  return (cause instanceof CofferdamError ? cause : thrown) as Partial<CofferdamError>
+}
+
+/** What an error says of a remedy by itself. */
+export function hintOf(thrown: unknown): string | undefined {
+  return innermost(thrown).hint
+}
+
+/** An error as plain data. */
+export function describe(thrown: unknown): CheckError {
+  const error = innermost(thrown)
+  const { message = String(thrown), code = 'ERR_UNKNOWN', syscall, operation, path, hint } = error
+  return {
+    message: message.replace(` (${hint})`, ''), // it has a place of its own
+    code,
+    ...(syscall === undefined ? {} : { syscall }),
+    ...(operation === undefined ? {} : { operation }),
+    ...(path === undefined ? {} : { path }),
+  }
+}
