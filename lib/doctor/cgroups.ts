@@ -17,6 +17,7 @@ import {
   step,
 } from '../plan/index.js'
 import { textOf } from './proc.js'
+import type { CheckError } from './report.js'
 import { PLACE, place, writeFile } from './steps.js'
 import type { Finding, Group, Trial } from './trial.js'
 
@@ -94,10 +95,16 @@ function unified(): string {
   return group.path
 }
 
-const WHO = {
-  delegate: 'run as root, or under a systemd scope with Delegate=yes',
-  mount: 'mount -t cgroup2 cgroup2 /sys/fs/cgroup',
-}
+const MOUNT = 'mount -t cgroup2 cgroup2 /sys/fs/cgroup'
+const DELEGATE = 'run as root, or under a systemd scope with Delegate=yes'
+
+/** What helps where a group is missing, can't be made, or can't do something yet. */
+const remedyOr =
+  (since: string) =>
+  ({ code, syscall }: CheckError) => {
+    if (syscall !== undefined && syscall !== 'mkdir') return since
+    return code === 'ENOENT' ? MOUNT : DELEGATE
+  }
 
 /** The child of the clone goes on here as its parent does; it has nobody to wait for. */
 function cloneInto(path: string) {
@@ -126,7 +133,7 @@ const ofUnified: Trial[] = [
       await withGroup(own, async () => undefined)
       return { detail: own }
     },
-    remedy: WHO.delegate,
+    remedy: remedyOr(DELEGATE),
   },
   {
     name: 'CLONE_INTO_CGROUP',
@@ -135,7 +142,7 @@ const ofUnified: Trial[] = [
       await withGroup(unified(), path => attempt([cloneInto(path)]))
       return undefined
     },
-    remedy: `${WHO.delegate}; since Linux 5.7`,
+    remedy: remedyOr('since Linux 5.7; done without before'),
   },
   {
     name: 'cgroup.kill',
@@ -145,7 +152,7 @@ const ofUnified: Trial[] = [
       await withGroup(unified(), path => attempt(kill(path)))
       return undefined
     },
-    remedy: `${WHO.delegate}; since Linux 5.14`,
+    remedy: remedyOr('since Linux 5.14; done without before'),
   },
 ]
 
@@ -162,12 +169,13 @@ const ofLegacy: Trial = {
     for (const { path } of groups) await withGroup(path, async () => undefined)
     return { detail: groups.flatMap(({ controllers }) => controllers).join(' ') }
   },
-  remedy: WHO.delegate,
+  remedy: remedyOr(DELEGATE),
 }
 
 /** Without these three there are no limits worth the name. */
 async function controllers(): Promise<Finding | undefined> {
   const groups = ownGroups()
+  if (groups.length === 0) return { ok: false, detail: 'no hierarchy is mounted', remedy: MOUNT }
   const known = groups.flatMap(group => group.controllers)
   const missing = ['cpu', 'memory', 'pids'].filter(name => !known.includes(name))
   const list = (version: 1 | 2) =>
@@ -212,7 +220,7 @@ export function cgroups(): Group {
   return {
     group: 'cgroups',
     trials: [
-      { name: 'controllers', nested: false, try: controllers, remedy: WHO.mount },
+      { name: 'controllers', nested: false, try: controllers },
       // Where there is neither, what is missing is v2.
       ...(has(2) || !has(1) ? ofUnified : []),
       ...(has(1) ? [ofLegacy] : []),

@@ -48,7 +48,7 @@ export async function doctor(): Promise<Report> {
   checks.push(last)
   return {
     ok: last.ok === true,
-    facts: gatherFacts(),
+    facts: await gatherFacts(),
     checks,
     milliseconds: Math.round(performance.now() - begin),
   }

@@ -4,6 +4,7 @@ import { kinds, type NamespaceKind, pathOf } from '../namespaces/index.js'
 import { ownCapabilities } from './capabilities.js'
 import { ownGroups } from './cgroups.js'
 import { userName } from './ids.js'
+import { securityModules } from './modules.js'
 import { statusField, textOf } from './proc.js'
 import type { Facts } from './report.js'
 
@@ -62,8 +63,8 @@ function cgroupFacts(): Facts['cgroups'] {
   return { version, unified: controllers(unified), legacy: controllers(legacy) }
 }
 
-/** What can be known without trying. */
-export function gatherFacts(): Facts {
+/** What can be known without trying, nearly. */
+export async function gatherFacts(): Promise<Facts> {
   const namespaces = inNamespaces()
   const flag = (field: string, on: string) => {
     const value = statusField(field)
@@ -81,7 +82,7 @@ export function gatherFacts(): Facts {
     capabilities: ownCapabilities('CapEff') ?? null,
     noNewPrivileges: flag('NoNewPrivs', '1'),
     seccompFiltered: flag('Seccomp', '2'),
-    securityModules: textOf('/sys/kernel/security/lsm')?.trim().split(',') ?? null,
+    securityModules: await securityModules(),
     cgroups: cgroupFacts(),
     inNamespaces: namespaces,
     container: container(namespaces),

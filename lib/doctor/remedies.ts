@@ -3,7 +3,10 @@ import type { CheckError } from './report.js'
 
 /** What usually helps against an error, by what this machine's settings say. */
 export function remedyFor(error: CheckError, nested: boolean): string | undefined {
-  const { code, syscall, operation = '' } = error
+  const { code, syscall, operation = '', path = '' } = error
+  if (code === 'EROFS') return `${path} is read-only here: an outer container’s doing`
+  if (code === 'ENOENT' && /^\/proc\/(self|\d+)\//.test(path))
+    return 'no proc is mounted at /proc: mount -t proc proc /proc'
   if (syscall === 'unshare' && code === 'ENOSPC')
     return 'a limit in /proc/sys/user, as max_user_namespaces, is reached: raise it with sysctl'
   if (operation.includes('CLONE_NEWUSER') || (nested && (code === 'EPERM' || code === 'EACCES'))) {

@@ -44,7 +44,8 @@ export interface Facts {
   noNewPrivileges: boolean | null
   /** Whether a seccomp filter is on this program. */
   seccompFiltered: boolean | null
-  /** Security modules in the order in which they are asked; null without securityfs. */
+  /** Security modules in the order in which they are asked; null where neither a
+   * system call (Linux 6.8) nor securityfs tells. */
   securityModules: string[] | null
   cgroups: {
     /** `'hybrid'`: controllers of v1, and v2 beside them. */

@@ -22,7 +22,7 @@ export interface Trial {
    */
   nested?: boolean
   /** What helps when nothing more is known about the failure. */
-  remedy?: string
+  remedy?: string | ((error: CheckError) => string)
 }
 
 /** All trials of one subject. */
@@ -60,7 +60,8 @@ function isForbidden(error: unknown): boolean {
 
 function failed(group: string, trial: Trial, thrown: unknown, nested: boolean): Check {
   const error = describe(thrown)
-  const remedy = remedyFor(error, nested) ?? trial.remedy ?? hintOf(thrown)
+  const own = typeof trial.remedy === 'function' ? trial.remedy(error) : trial.remedy
+  const remedy = remedyFor(error, nested) ?? own ?? hintOf(thrown)
   return { group, name: trial.name, ok: false, error, ...(remedy === undefined ? {} : { remedy }) }
 }
 

@@ -99,6 +99,7 @@ export type SyscallName =
   | 'landlock_create_ruleset'
   | 'linkat'
   | 'lseek'
+  | 'lsm_list_modules'
   | 'memfd_create'
   | 'mkdirat'
   | 'mknodat'

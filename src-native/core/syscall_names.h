@@ -40,6 +40,9 @@
 #ifndef __NR_landlock_create_ruleset
 #define __NR_landlock_create_ruleset 444
 #endif
+#ifndef __NR_lsm_list_modules
+#define __NR_lsm_list_modules 461
+#endif
 
 #define CF_SYSCALL_NAMES(X)                                                    \
   X(bind)                                                                      \
@@ -74,6 +77,7 @@
   X(landlock_create_ruleset)                                                   \
   X(linkat)                                                                    \
   X(lseek)                                                                     \
+  X(lsm_list_modules)                                                          \
   X(memfd_create)                                                              \
   X(mkdirat)                                                                   \
   X(mknodat)                                                                   \

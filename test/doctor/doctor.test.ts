@@ -116,6 +116,29 @@ t.test('as root: what other programs can do, it can', needsRoot, async t => {
   )
 })
 
+t.test('the security modules, as securityfs has them', needsRoot, async t => {
+  const script = 'mount -t securityfs none /mnt && cat /mnt/lsm'
+  const { stdout } = spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8' })
+  t.same((await doctor()).facts.securityModules, stdout.trim().split(','))
+})
+
+t.test('where /proc is missing, or read-only', needsRoot, async t => {
+  const without = 'mount -t tmpfs none /proc && exec "$@"'
+  const missing = await reportOf('unshare', '--mount', 'sh', '-c', without, 'sh')
+  t.match(find(missing, 'ids', 'own id as root'), { error: { code: 'ENOENT' }, remedy: /no proc/ })
+  t.match(find(missing, 'cgroups', 'controllers'), { ok: false, remedy: /mount -t cgroup2/ })
+  t.equal(find(missing, 'namespaces', 'uts').ok, true, 'what needs none is not concerned')
+  wellFormed(t, missing)
+
+  const readonly = 'mount -o remount,bind,ro /proc && exec "$@"'
+  const report = await reportOf('unshare', '--mount', 'sh', '-c', readonly, 'sh')
+  t.match(find(report, 'ids', 'own id as root'), {
+    ok: false,
+    error: { code: 'EROFS', syscall: 'openat', path: '/proc/self/setgroups' },
+    remedy: /read-only/,
+  })
+})
+
 t.test('as an ordinary user', needsRoot, async t => {
   const report = await reportOf(...ordinaryUser)
   wellFormed(t, report)
