@@ -157,7 +157,11 @@ export function network(): Group {
   const link = (kind: string, ...steps: Step[]): Trial => ({
     name: kind,
     try: [alone, ...steps],
-    remedy: `modprobe ${kind === 'vlan' ? '8021q' : kind}, if this kernel has it`,
+    // What failed may be the link that it was to be made on.
+    remedy: ({ operation }) => {
+      const missing = /^RTM_NEWLINK (.*)/.exec(operation ?? '')?.[1] ?? kind
+      return `modprobe ${missing === 'vlan' ? '8021q' : missing}, if this kernel has it`
+    },
   })
   return {
     group: 'network',

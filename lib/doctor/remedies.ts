@@ -9,13 +9,16 @@ export function remedyFor(error: CheckError, nested: boolean): string | undefine
     return 'no proc is mounted at /proc: mount -t proc proc /proc'
   if (syscall === 'unshare' && code === 'ENOSPC')
     return 'a limit in /proc/sys/user, as max_user_namespaces, is reached: raise it with sysctl'
-  if (operation.includes('CLONE_NEWUSER') || (nested && (code === 'EPERM' || code === 'EACCES'))) {
-    const forbidden = whatForbidsUserNamespaces()
-    if (forbidden !== undefined) return forbidden
+  const forbidden = code === 'EPERM' || code === 'EACCES'
+  const entering = operation.includes('CLONE_NEWUSER')
+  if (forbidden && (entering || nested)) {
+    const setting = whatForbidsUserNamespaces()
+    if (setting !== undefined) return setting
   }
+  if (forbidden && entering)
+    return 'user namespaces are forbidden: in a chroot (use pivot_root), or by a security module'
   if (operation.includes('CLONE_NEW') && code === 'EINVAL')
     return 'this kernel is built without this kind of namespace'
-  if (code === 'ENOSYS') return 'this kernel does not have it, or an outer container hides it'
   if (code === 'ETIMEDOUT') return 'the machine is very busy, or the kernel hangs: see dmesg'
   return undefined
 }

@@ -223,6 +223,18 @@ t.test('where user namespaces are used up', needsRoot, async t => {
   })
 })
 
+t.test('in a chroot, where the kernel permits no user namespaces', needsRoot, async t => {
+  const root = scratch(t)
+  const script = 'mount --rbind / "$0" && exec chroot "$0" "$@"'
+  const report = await reportOf('unshare', '--mount', 'sh', '-c', script, root)
+  t.match(find(report, 'namespaces', 'user'), {
+    ok: false,
+    error: { code: 'EPERM', syscall: 'unshare' },
+    remedy: /chroot/,
+  })
+  t.equal(find(report, 'namespaces', 'uts').ok, true)
+})
+
 t.test('where memfds may not be executed', needsRoot, async t => {
   const forbid = 'echo 2 > /proc/sys/vm/memfd_noexec; exec "$@"'
   const command = ['unshare', '--pid', '--fork', '--mount-proc', 'sh', '-c', forbid, 'sh']
