@@ -11,14 +11,11 @@ export type Finding = Omit<Partial<Check>, 'group' | 'name'>
 /** Something to be tried. */
 export interface Trial {
   name: string
+  /** Steps that a process of their own carries out; or a function that does more. */
+  try: readonly Step[] | (() => Promise<Finding | undefined>)
   /**
-   * Steps that a process of their own carries out; or a function, which puts
-   * `enter` in front of those of its own.
-   */
-  try: readonly Step[] | ((enter: readonly Step[]) => Promise<Finding | undefined>)
-  /**
-   * Whether it is tried once more in a user namespace when it is not permitted.
-   * Default: true.
+   * Whether steps are tried once more in a user namespace when they are not
+   * permitted. Default: true.
    */
   nested?: boolean
   /** What helps when nothing more is known about the failure. */
@@ -35,23 +32,19 @@ export interface Group {
 export async function carryOut(group: string, trial: Trial): Promise<Check> {
   const { name } = trial
   try {
-    return { group, name, ok: true, ...(await tryIt(trial, [])) }
+    if (typeof trial.try === 'function') return { group, name, ok: true, ...(await trial.try()) }
+    await attempt(trial.try)
+    return { group, name, ok: true }
   } catch (error) {
-    if (trial.nested === false || !isForbidden(error)) return failed(group, trial, error, false)
+    if (typeof trial.try === 'function' || trial.nested === false || !isForbidden(error))
+      return failed(group, trial, error, false)
   }
   try {
-    const found = await tryIt(trial, [ownUserNamespace()])
-    const detail = ['in a user namespace of its own', found?.detail].filter(Boolean).join('; ')
-    return { group, name, ...found, ok: found?.ok === false ? false : 'partly', detail }
+    await attempt([ownUserNamespace(), ...trial.try])
+    return { group, name, ok: 'partly', detail: 'in a user namespace of its own' }
   } catch (error) {
     return failed(group, trial, error, true)
   }
-}
-
-async function tryIt({ try: what }: Trial, enter: readonly Step[]): Promise<Finding | undefined> {
-  if (typeof what === 'function') return await what(enter)
-  await attempt([...enter, ...what])
-  return undefined
 }
 
 function isForbidden(error: unknown): boolean {
