@@ -13,7 +13,7 @@ import {
   plainC,
 } from './lib/contenders.js'
 import { Workbench } from './lib/rootfs.js'
-import { median, quantile, type Row, report } from './lib/statistics.js'
+import { median, quantile, type Row, report, shuffle } from './lib/statistics.js'
 import { runWithUnifiedHierarchy } from './lib/unified.js'
 
 runWithUnifiedHierarchy()
@@ -58,14 +58,6 @@ try {
 } finally {
   for (const contender of Object.values(contenders)) contender?.close?.()
   bench.remove()
-}
-
-function shuffle<T>(list: T[]): T[] {
-  for (let i = list.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1))
-    ;[list[i], list[j]] = [list[j] as T, list[i] as T]
-  }
-  return list
 }
 
 const of = (contender: Contender | undefined) =>

@@ -7,6 +7,7 @@ export { CofferdamError, type Duration, type ErrorDetails, type Size } from './b
 export * as capabilities from './capabilities/index.js'
 export * as cgroups from './cgroups/index.js'
 export * from './container/index.js'
+export * from './doctor/index.js'
 export * as mounts from './mounts/index.js'
 export { bind, overlay, tmpfs } from './mounts/index.js'
 export * as namespaces from './namespaces/index.js'

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 // From top to bottom. Folders of one layer don't know each other.
 const layers = [
   ['index.ts'],
+  ['doctor'],
   ['container'],
   ['capabilities', 'cgroups', 'mounts', 'namespaces', 'netlink', 'process'],
   ['plan'],

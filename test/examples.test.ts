@@ -8,7 +8,7 @@ function example(name: string, ...args: string[]): Promise<string> {
   const file = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
   return new Promise((resolve, reject) =>
     execFile(process.execPath, [file, ...args], (error, stdout, stderr) =>
-      error ? reject(new Error(stderr)) : resolve(stdout),
+      error ? reject(Object.assign(new Error(stderr), { stdout })) : resolve(stdout),
     ).stdin?.end(),
   )
 }
@@ -40,4 +40,19 @@ t.test('rootless: what an ordinary user’s are outside', needsContainers, async
   t.match(printed, /^inside: {2}uid=0\(root\)/)
   t.match(printed, process.getuid?.() === 0 ? /^outside: 100000$/m : /^outside: [1-9]\d*$/m)
   t.match(printed, /^beside: {2}second 1$/m)
+})
+
+t.test('doctor: a table, and JSON', async t => {
+  const root = process.getuid?.() === 0
+  if (root) {
+    const printed = await example('doctor')
+    t.match(printed, /^Linux \d/m)
+    t.match(printed, /^namespaces\n {2}✓ user/m)
+    t.match(printed, /✓ a default container\n$/)
+    t.notMatch(printed, /\x1b/, 'no colours where nobody sees them')
+  }
+  // Whether a container works here or not, it says what does.
+  const printed = await example('doctor', '--json').catch(error => error.stdout)
+  const { ok, checks } = JSON.parse(printed)
+  t.equal(ok, checks.at(-1).ok)
 })

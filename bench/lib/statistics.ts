@@ -9,6 +9,15 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 
+/** The same list, in a random order. */
+export function shuffle<T>(list: T[]): T[] {
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1))
+    ;[list[i], list[j]] = [list[j] as T, list[i] as T]
+  }
+  return list
+}
+
 /** One row of a report: what was measured, and what the project promises of it. */
 export interface Row {
   name: string

@@ -68,6 +68,8 @@ export function conflict(option: string, problem: string): CofferdamError {
 const errnoNames = new Map<number, string>()
 for (const [name, number] of Object.entries(constants.errno))
   if (!errnoNames.has(number)) errnoNames.set(number, name)
+// Linux calls it by this name, of two; errno(3)
+errnoNames.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP')
 
 /** `ENOENT` for 2. A number that has no name is printed as itself. */
 export function errnoName(errno: number): string {

@@ -1,3 +1,4 @@
+export { type AttemptOptions, attempt } from './attempt.js'
 export * from './builder.js'
 export * from './configuration.js'
 export { Box, type Omission, type StartOptions, type Status } from './container.js'

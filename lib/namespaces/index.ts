@@ -10,6 +10,7 @@ export {
   ownMappings,
   readMap,
   subordinateIds,
+  writeMap,
 } from './maps.js'
 export * from './steps.js'
 export * from './user.js'

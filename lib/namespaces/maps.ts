@@ -81,10 +81,18 @@ function programExists(name: string): boolean {
 export async function writeMaps(pid: number, mappings: IdMappings): Promise<void> {
   if (deniesGroups(mappings)) write(`/proc/${pid}/setgroups`, 'deny')
   for (const side of sideNames) {
-    if (mayMapAny(side) || isOwn(side, mappings[side]))
-      write(`/proc/${pid}/${sides[side].file}`, mapText(mappings[side]))
+    if (mayMapAny(side) || isOwn(side, mappings[side])) writeMap(side, pid, mappings[side])
     else await runMapper(side, pid, mappings[side])
   }
+}
+
+/**
+ * Writes one map of the user namespace that process `pid` has just made, itself.
+ *
+ * @throws CofferdamError `EPERM` for ids that this program may not give.
+ */
+export function writeMap(side: Side, pid: number, mappings: readonly IdMapping[]): void {
+  write(`/proc/${pid}/${sides[side].file}`, mapText(mappings))
 }
 
 /** The lines of `/proc/PID/uid_map`; user_namespaces(7). */

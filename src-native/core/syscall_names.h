@@ -31,13 +31,23 @@
 #ifndef __NR_openat2
 #define __NR_openat2 437
 #endif
+#ifndef __NR_pidfd_getfd
+#define __NR_pidfd_getfd 438
+#endif
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
+#endif
+#ifndef __NR_landlock_create_ruleset
+#define __NR_landlock_create_ruleset 444
+#endif
+#ifndef __NR_lsm_list_modules
+#define __NR_lsm_list_modules 461
 #endif
 
 #define CF_SYSCALL_NAMES(X)                                                    \
   X(accept4)                                                                   \
   X(bind)                                                                      \
+  X(bpf)                                                                       \
   X(capset)                                                                    \
   X(chdir)                                                                     \
   X(chroot)                                                                    \
@@ -66,9 +76,11 @@
   X(ioctl)                                                                     \
   X(keyctl)                                                                    \
   X(kill)                                                                      \
+  X(landlock_create_ruleset)                                                   \
   X(linkat)                                                                    \
   X(listen)                                                                    \
   X(lseek)                                                                     \
+  X(lsm_list_modules)                                                          \
   X(memfd_create)                                                              \
   X(mkdirat)                                                                   \
   X(mknodat)                                                                   \
@@ -83,6 +95,7 @@
   X(openat)                                                                    \
   X(openat2)                                                                   \
   X(personality)                                                               \
+  X(pidfd_getfd)                                                               \
   X(pidfd_open)                                                                \
   X(pidfd_send_signal)                                                         \
   X(pipe2)                                                                     \
@@ -100,6 +113,7 @@
   X(rt_sigtimedwait)                                                           \
   X(sched_setaffinity)                                                         \
   X(sched_setscheduler)                                                        \
+  X(seccomp)                                                                   \
   X(sendmsg)                                                                   \
   X(setdomainname)                                                             \
   X(setgroups)                                                                 \

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
   needsContainers,
@@ -10,6 +11,7 @@ import {
   rememberTraces,
   run,
   scratch,
+  until,
 } from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
@@ -57,6 +59,99 @@ t.test('lines: one may stop early', needsContainers, async t => {
     break
   }
   t.same(await main.exited, { exitCode: 1, signal: null }, 'EPIPE: PID 1 gets no SIGPIPE')
+})
+
+t.test('the end of stdin is not the end of stdout', needsContainers, async t => {
+  await using box = await overHost().create()
+  const main = await box.start(['sh', '-c', 'wc -c; sleep 0.1; seq 100000; echo last'])
+  main.stdin.end('to be counted')
+  const printed = (await main.stdout.text()).split('\n')
+  t.equal(Number(printed[0]), 13, 'the program has seen the end')
+  t.equal(printed.at(-2), 'last', 'and could still write')
+  t.equal(printed.length, 100_003)
+  t.same(await main.exited, { exitCode: 0, signal: null })
+})
+
+t.test('a program that does not read holds up who writes to it', needsContainers, async t => {
+  await using box = await overHost().create()
+  const script = 'trap go=1 USR1; echo ready >&2; while [ -z "$go" ]; do sleep 0.02; done; wc -c'
+  const main = await box.start(['sh', '-c', script])
+  const errors = main.stderr.lines()
+  t.equal((await errors.next()).value, 'ready')
+  const piece = Buffer.alloc(16384)
+  let written = 0
+  let drained = false
+  main.stdin.on('drain', () => {
+    drained = true
+  })
+  let more = true
+  while (more && written < 2 ** 24) {
+    more = main.stdin.write(piece)
+    written += piece.length
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.equal(more, false, 'write() says so')
+  t.ok(written < 2 ** 20, `after ${written} bytes, as much as a pipe and a stream hold`)
+  await sleep(100)
+  t.equal(drained, false, 'and nothing is taken meanwhile')
+  await main.kill('SIGUSR1')
+  t.ok(await until(() => drained), 'when it reads, there is room')
+  main.stdin.end()
+  t.equal(Number(await main.stdout.text()), written)
+})
+
+t.test('nobody who reads holds up the program', needsContainers, async t => {
+  await using box = await overHost().create()
+  // It says on stderr how far it has come.
+  const script =
+    'i=0; while [ $i -lt 64 ]; do head -c 16384 /dev/zero; i=$((i+1)); echo $i >&2; done'
+  const main = await box.start(['sh', '-c', script])
+  let progress = ''
+  main.stderr.on('data', chunk => {
+    progress += chunk
+  })
+  const written = () => progress.trim().split('\n').length
+  t.ok(await until(() => written() >= 4), 'a pipe holds 64 KiB')
+  await sleep(200)
+  t.ok(written() <= 5, `and no more: ${written()} pieces of 16 KiB`)
+  let size = 0
+  for await (const chunk of main.stdout) size += (chunk as Buffer).length
+  t.equal(size, 64 * 16384, 'read late, it comes whole')
+  t.same(await main.exited, { exitCode: 0, signal: null })
+})
+
+t.test('what was written right before the end is never lost', needsContainers, async t => {
+  await using box = await overHost().create()
+  await box.start(['sleep', 'infinity'], { stdio: 'ignore' })
+  const sizes = new Set<number>()
+  for (let i = 0; i < 100; i++) {
+    // Read from the start, a little later, or not before it has ended.
+    const program = await box.exec(['head', '-c', '1000000', '/dev/zero'])
+    const { stdout } = program
+    if (i % 3 === 1) await sleep(1)
+    let size = 0
+    for await (const chunk of stdout) size += (chunk as Buffer).length
+    sizes.add(size)
+    t.same(await program.exited, { exitCode: 0, signal: null })
+  }
+  t.same([...sizes], [1_000_000])
+})
+
+t.test('a process that keeps the pipe open holds up nobody for ever', needsContainers, async t => {
+  await using box = await overHost().create()
+  await box.start(['sleep', 'infinity'], { stdio: 'ignore' })
+  const program = await box.exec(['sh', '-c', 'sleep 100 & echo done'])
+  let printed = ''
+  program.stdout.on('data', chunk => {
+    printed += chunk
+  })
+  const begin = performance.now()
+  t.same(await program.exited, { exitCode: 0, signal: null })
+  const waited = performance.now() - begin // for a second, on a machine that has the time
+  t.equal(printed, 'done\n')
+  t.equal(program.stdout.readableEnded, false, 'it is open still')
+  t.ok(waited < 10_000, `not as long as the other sleeps: ${waited}`)
+  program.stdout.destroy()
 })
 
 t.test('ignored streams are /dev/null', needsContainers, async t => {
