@@ -5,6 +5,6 @@ export { Box, type Omission, type StartOptions, type Status } from './container.
 export { ContainerProcess, type Exit, type PipedProcess } from './process.js'
 export type { ProcessInfo } from './processes.js'
 export type { SignalName } from './signals.js'
-export type { Stdio, Stream } from './stdio.js'
+export type { LogOptions, Stdio, Stream } from './stdio.js'
 export { InputStream, OutputStream } from './streams.js'
 export { Terminal } from './terminal.js'
