@@ -37,6 +37,7 @@ import {
 import * as proc from '../process/index.js'
 import { composeMounts, type Inspected, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, defaultIsolation, type StepPlacement } from './configuration.js'
+import { insertHooks } from './hooks.js'
 
 /** Slots that the process half finds filled: the standard streams. */
 export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as const
@@ -103,7 +104,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
-  return insert(steps, configuration, 'setup')
+  return insertHooks(insert(steps, configuration, 'setup'), configuration)
 }
 
 /** The namespaces that go with a new user namespace, the PID namespace among them. */
@@ -151,10 +152,7 @@ export function composeParked(configuration: Configuration): InitStep[] {
 
 /** The setup half of a process that joins a container, of which this is a pidfd. */
 export function composeExec(configuration: Configuration, container: Slot): InitStep[] {
-  const { isolation = {} } = configuration
-  const apart = (Object.keys(kinds) as NamespaceKind[]).filter(
-    kind => isolates(configuration, kind) || isolation[kind] !== undefined,
-  )
+  const apart = namespacesApart(configuration)
   return [
     detach,
     ...(apart.length > 0 ? [joinProcess(container, apart)] : []),
@@ -196,6 +194,14 @@ export function composeProcess(
   }
   steps.push(proc.execStep(specification))
   return insert(steps, configuration, 'process')
+}
+
+/** The kinds of namespaces in which it may not be where this program is. */
+export function namespacesApart(configuration: Configuration): NamespaceKind[] {
+  const { isolation = {} } = configuration
+  return (Object.keys(kinds) as NamespaceKind[]).filter(
+    kind => isolates(configuration, kind) || isolation[kind] !== undefined,
+  )
 }
 
 /** Whether the container gets a namespace of this kind of its own. */

@@ -3,6 +3,7 @@ import type { DirectoryRoot, Mount, OverlayRoot } from '../mounts/index.js'
 import type { IdMappings, NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
+import type { HookLists } from './hooks.js'
 
 /** How a namespace comes about: a new one, or an existing one by its path. */
 export type Isolation = 'new' | { join: string }
@@ -28,7 +29,7 @@ export interface StepPlacement {
   half?: 'setup' | 'process'
 }
 
-/** All that a builder has been told. Plain data but for `steps`. */
+/** All that a builder has been told. Plain data but for `steps`, and functions among `hooks`. */
 export interface Configuration {
   id: string | undefined
   rootfs: OverlayRoot | DirectoryRoot | undefined
@@ -43,6 +44,10 @@ export interface Configuration {
   noNewPrivileges: boolean
   process: ({ argv: readonly string[] } & ProcessOptions) | undefined
   steps: { step: Step; placement: StepPlacement }[]
+  hooks: HookLists | undefined
+  /** What hooks are told of it. */
+  bundle: string | undefined
+  annotations: Readonly<Record<string, string>> | undefined
 }
 
 /** What is isolated when the caller does not say. */

@@ -13,6 +13,8 @@ import { findUser, isNamed, type ProcessOptions, processKey } from '../process/i
 import { isolates } from './compose.js'
 import type { Configuration } from './configuration.js'
 import { readInside, signalOthers } from './errand.js'
+import { HookRunner } from './hook-runner.js'
+import { hookPointOf } from './hooks.js'
 import { Init } from './init.js'
 import { Journal } from './journal.js'
 import {
@@ -26,6 +28,7 @@ import {
 import type { ContainerProcess, Exit, PipedProcess } from './process.js'
 import { descendants, type ProcessInfo, processesOfNamespace } from './processes.js'
 import { type SignalName, signalNumber } from './signals.js'
+import { stateFolder } from './state.js'
 import { type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
 
@@ -53,10 +56,16 @@ export class Box implements AsyncDisposable {
   readonly id: string
   /** Steps marked as optional that this machine could not carry out. */
   readonly omitted: Omission[] = []
+  /** What went wrong and did not matter to the caller's own: `poststop` hooks that failed. */
+  readonly warnings: CofferdamError[] = []
   readonly #configuration: Configuration
   readonly #prepared: Prepared
   readonly #journal: Journal
   readonly #init: Init
+  /** Undefined when it has none. */
+  readonly #hooks: HookRunner | undefined
+  /** Hooks run before the first process is sent. */
+  #starting = false
   #main: ContainerProcess | undefined
   /** The inits of {@link exec} that have not ended. */
   readonly #others = new Set<Init>()
@@ -81,6 +90,14 @@ export class Box implements AsyncDisposable {
       making: operation => this.#beforeMaking(operation),
       omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
     })
+    if (configuration.hooks !== undefined)
+      this.#hooks = new HookRunner({
+        id,
+        configuration,
+        prepared,
+        init: this.#init,
+        stateFolder: `${stateFolder()}/${id}`,
+      })
   }
 
   /** @internal What the builder's `create()` does. */
@@ -101,12 +118,14 @@ export class Box implements AsyncDisposable {
       const parked = box.#init.launch(prepared)
       signal?.addEventListener('abort', abort)
       await parked
+      box.#hooks?.made()
       return box
     } catch (error) {
       // Nobody gets this container, so nobody could delete it.
       await box.#takeBack().catch(undoError => {
         throw withUndo(error as Error, undoError)
       })
+      if (box.warnings.length > 0) throw withUndo(error as Error, box.warnings[0])
       throw error
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -129,6 +148,7 @@ export class Box implements AsyncDisposable {
   get status(): Status {
     if (this.#deleted) return 'deleted'
     const { status } = this.#init
+    if (status === 'parked' && this.#starting) return 'starting'
     return status === 'parked' ? 'created' : status === 'ended' ? 'stopped' : status
   }
 
@@ -158,7 +178,13 @@ export class Box implements AsyncDisposable {
     const resolved = await this.#lookUp(options)
     this.#mustBe('created', 'start') // still
     if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved)
+    if (this.#hooks?.has('startContainer')) {
+      await this.#runStartHooks('startContainer', this.pid)
+      this.#starting = false
+      this.#mustBe('created', 'start') // still
+    }
     this.#main = await this.#init.start(plan, wanted)
+    if (this.#hooks?.has('poststart')) await this.#runStartHooks('poststart', this.#main.pid)
     return this.#main
   }
 
@@ -285,6 +311,7 @@ export class Box implements AsyncDisposable {
   }
 
   async #delete(): Promise<void> {
+    this.#hooks?.abort()
     const inits = [this.#init, ...this.#others].filter(init => init.status !== 'ended')
     for (const init of inits) init.kill()
     for (const init of inits) await init.end()
@@ -306,6 +333,7 @@ export class Box implements AsyncDisposable {
       if (!this.#journal.empty) await this.#journal.rollBack()
       if (targetsAreLeft()) removeLeftTargets()
     } finally {
+      if (this.#hooks !== undefined) this.warnings.push(...(await this.#hooks.stopped()))
       native().unclaim(this.id)
     }
   }
@@ -367,8 +395,24 @@ export class Box implements AsyncDisposable {
     })
   }
 
+  /** Runs hooks of `start()`; when one fails the container is deleted. */
+  async #runStartHooks(point: 'startContainer' | 'poststart', pid?: number): Promise<void> {
+    this.#starting = true
+    this.#hostStep = this.#hooks?.run(point, pid as number)
+    try {
+      await this.#hostStep
+    } catch (error) {
+      await this.delete().catch(undoError => {
+        throw withUndo(error as Error, undoError)
+      })
+      throw error
+    }
+  }
+
   /** Runs the host's function of a waiting point. */
   async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<void> {
+    const point = hookPointOf(step)
+    if (point !== undefined) return this.#hooks?.run(point, pid)
     const context: HostContext = {
       id: this.id,
       pid,

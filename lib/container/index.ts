@@ -1,6 +1,15 @@
 export * from './builder.js'
 export * from './configuration.js'
 export { Box, type Omission, type StartOptions, type Status } from './container.js'
+export type {
+  Hook,
+  HookContext,
+  HookFunction,
+  HookPoint,
+  HookProgram,
+  HookState,
+  Hooks,
+} from './hooks.js'
 export { ContainerProcess, type Exit, type PipedProcess } from './process.js'
 export type { ProcessInfo } from './processes.js'
 export type { SignalName } from './signals.js'

@@ -263,6 +263,8 @@ export class Init {
       else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
     } catch (cause) {
+      // A hook's error names the hook.
+      if (cause instanceof CofferdamError && cause.step !== undefined) return this.fail(cause)
       const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ??
         {}) as NodeJS.ErrnoException
       this.fail(new CofferdamError(`${step.name}: ${message}`, { code, step: step.name, cause }))
