@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   CofferdamError,
   conflict,
@@ -13,6 +14,7 @@ import { findUser, isNamed, type ProcessOptions, processKey } from '../process/i
 import { isolates } from './compose.js'
 import type { Configuration } from './configuration.js'
 import { readInside, signalOthers } from './errand.js'
+import { archive, extract, type FileOptions, type FileOwner } from './files.js'
 import { HookRunner } from './hook-runner.js'
 import { hookPointOf } from './hooks.js'
 import { Init } from './init.js'
@@ -296,6 +298,66 @@ export class Box implements AsyncDisposable {
     const pids = inits.flatMap(init => init.pid ?? [])
     if (!isolates(this.#configuration, 'pid')) return descendants(pids)
     return this.pid === undefined ? [] : processesOfNamespace(this.pid)
+  }
+
+  /**
+   * The file or directory tree at `path` as a tar archive, a stream that reads
+   * no faster than it is read. Its names begin with the last part of the path;
+   * of `/x/.` with `.`, and then it is what `/x` holds. A symbolic link at the
+   * end is archived as one, unless the path goes on with `/`. Equivalent to:
+   * `docker cp CONTAINER:PATH -`
+   *
+   * Owners are as the container has them. Sockets, extended attributes, names
+   * in no UTF-8 (`EILSEQ`) and what proc, sysfs and their like hold have no
+   * place in it. Files may change meanwhile: each is as long as it was when its
+   * turn came.
+   *
+   * Also of a stopped container, as long as its files are not in memory; what
+   * `mount()` brought is not there then. Nothing in the container can make it
+   * read what is outside: links are followed within the container's root.
+   *
+   * @param path Absolute, without `..`.
+   * @throws CofferdamError for wrong options. The stream's errors are such too:
+   * `ENOENT` and the like; `ERR_STATE` when there are no files any more.
+   */
+  archive(path: string, options: FileOptions = {}): Readable {
+    return archive(this.#files(), path, options)
+  }
+
+  /**
+   * Unpacks a tar archive, gzipped or not, into the directory at `path`, which must
+   * exist. Resolves when all is there. Equivalent to: `docker cp - CONTAINER:PATH`
+   *
+   * Files and links that are there already are replaced, directories stay.
+   * Owners and modes, set-user-ID among them, are as the archive has them, by
+   * number and as the container knows them. Names with `..`, devices, FIFOs and
+   * what else is neither file, directory nor link are refused; what came before
+   * stays.
+   *
+   * Nothing outside the container's root can be reached, whatever the archive
+   * says and whatever programs in the container do meanwhile. When it is
+   * stopped: as for {@link archive}.
+   *
+   * @throws CofferdamError `ENOENT`, `ENOTDIR`, `EROFS`, `ENOSPC` and the like;
+   * `ERR_ARCHIVE` for what is no archive, or one with such names;
+   * `ERR_UNSUPPORTED` for kinds of files; `EINVAL` for an owner that there is
+   * not in the container's user namespace; `ERR_STATE`.
+   */
+  async extract(
+    path: string,
+    tar: AsyncIterable<Uint8Array>,
+    options: FileOptions = {},
+  ): Promise<void> {
+    await extract(this.#files(), path, tar, options)
+  }
+
+  #files(): FileOwner {
+    return {
+      id: this.id,
+      configuration: this.#configuration,
+      init: this.#init,
+      deleted: this.#deleted || this.#deleting !== undefined,
+    }
   }
 
   /**

@@ -10,18 +10,24 @@ import type { NamespaceKind, Step, WaitingStep } from '../plan/index.js'
 import { DEFAULT_PATH } from '../process/index.js'
 import type { Configuration } from './configuration.js'
 
+/** When hooks run; see the builder's `hooks()`. */
+export type HookPoint =
+  | 'prestart'
+  | 'createRuntime'
+  | 'createContainer'
+  | 'startContainer'
+  | 'poststart'
+  | 'poststop'
+
 /** In this order; OCI runtime specification, config.md, "POSIX-platform Hooks". */
-const hookPoints = [
+const hookPoints: readonly HookPoint[] = [
   'prestart',
   'createRuntime',
   'createContainer',
   'startContainer',
   'poststart',
   'poststop',
-] as const
-
-/** When hooks run; see the builder's `hooks()`. */
-export type HookPoint = (typeof hookPoints)[number]
+]
 
 /** What a hook is told of the container: a program as JSON on its standard input. */
 export interface HookState {

@@ -71,6 +71,13 @@ export function hostId(mappings: readonly IdMapping[], id: number): number | und
   return undefined
 }
 
+/** The id inside of one outside; undefined when there is none. */
+export function containerId(mappings: readonly IdMapping[], id: number): number | undefined {
+  for (const { containerId: first, hostId, size = 1 } of mappings)
+    if (id >= hostId && id < hostId + size) return first + id - hostId
+  return undefined
+}
+
 /**
  * Makes a user namespace, has the host write its maps while init waits, and
  * becomes root in it. unshare(2), user_namespaces(7); `EPERM` where user
