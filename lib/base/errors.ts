@@ -5,7 +5,8 @@ export interface ErrorDetails {
   /**
    * An errno name (`ENOENT`), or one of this package's own: `ERR_INVALID_OPTION`,
    * `ERR_CONFLICT`, `ERR_UNSUPPORTED`, `ERR_STATE`, `ERR_INIT_DIED`,
-   * `ERR_HOST_STEP`, `ABORT_ERR`.
+   * `ERR_HOST_STEP`, `ERR_HOOK`, `ERR_ARCHIVE`,
+   * `ABORT_ERR`.
    */
   code: string
   /** Kernel's number of the error, where there is one. */

@@ -27,6 +27,7 @@ import type {
   StepPlacement,
 } from './configuration.js'
 import { Box } from './container.js'
+import { addHooks, type Hooks } from './hooks.js'
 import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
 import { defaultStateFolder } from './state.js'
 import { withUserNamespace } from './user-namespace.js'
@@ -117,6 +118,9 @@ export class Container {
       proc: 'new',
       sysfs: 'new',
       steps: [],
+      hooks: undefined,
+      bundle: undefined,
+      annotations: undefined,
     }
   }
 
@@ -268,6 +272,61 @@ export class Container {
   step(step: Step, placement: StepPlacement = {}): this {
     checkStep(step, placement)
     this.#change().steps.push({ step, placement: { ...placement } })
+    return this
+  }
+
+  /**
+   * Adds hooks at the six points of the OCI runtime specification: programs, or
+   * functions of this program's. They run one after the other.
+   *
+   * | point             | when                                     | a program runs in, and is found in        |
+   * | ----------------- | ---------------------------------------- | ----------------------------------------- |
+   * | `prestart`        | all is made, the host's root not left    | the host                                  |
+   * | `createRuntime`   | then                                     | the host                                  |
+   * | `createContainer` | then                                     | the container's namespaces; the host      |
+   * | `startContainer`  | in `start()`, before the program         | the container; the container              |
+   * | `poststart`       | in `start()`, after it has been executed | the host                                  |
+   * | `poststop`        | in `delete()`, when all is taken back    | the host                                  |
+   *
+   * A program gets a {@link HookState} as JSON on its standard input, and
+   * nothing of this one's environment. On the host it has the bundle as its
+   * working directory, or `/`. For `createContainer` it sees the host's files
+   * as the new mount namespace has them, has the container's root as its
+   * working directory, and the privileges of this program; for
+   * `startContainer` it is run as `exec()` would, as root of the container. A
+   * function always runs on the host.
+   *
+   * When one fails, `create()` or `start()` rejects with an error whose `step`
+   * names it, as `createRuntime hook 0`: with `ERR_HOOK` and the last 4 KiB of
+   * its standard error, `ETIMEDOUT` when it took longer than its timeout, or
+   * the error of its execve(2). The container is deleted then, and its
+   * `poststop` hooks run; of those the ones that fail are in `box.warnings`,
+   * and the others run all the same.
+   *
+   * @throws CofferdamError `ERR_INVALID_OPTION`, as for `hooks.prestart[0].path`.
+   */
+  hooks(hooks: Hooks): this {
+    this.#change().hooks = addHooks(this.#configuration.hooks, hooks)
+    return this
+  }
+
+  /**
+   * What hooks are told is the container's bundle, an existing directory; programs
+   * on the host have it as their working directory.
+   */
+  bundle(path: string): this {
+    this.#change().bundle = hostPathOption('bundle', path)
+    return this
+  }
+
+  /** What hooks are told besides, by name. Adds to what was said before. */
+  annotations(annotations: Readonly<Record<string, string>>): this {
+    if (Object.prototype.toString.call(annotations) !== '[object Object]')
+      throw invalidOption('annotations', 'must be an object, { name: value }')
+    for (const [name, value] of Object.entries(annotations))
+      if (name === '' || typeof value !== 'string')
+        throw invalidOption('annotations', `${JSON.stringify(name)} must have a name and a text`)
+    this.#change().annotations = { ...this.#configuration.annotations, ...annotations }
     return this
   }
 

@@ -33,6 +33,7 @@ import * as proc from '../process/index.js'
 import { keeperStep, listenStep, recordStep, startSocketStep } from './compose-kept.js'
 import { composeMounts, type Inspected, isComposed, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, isolates, type StepPlacement } from './configuration.js'
+import { insertHooks } from './hooks.js'
 import {
   checkUser,
   hasUserNamespace,
@@ -128,7 +129,7 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
   if (opensToHost(configuration) && joinsUser(configuration)) steps.push(proc.openToHostStep())
-  return insert(steps, configuration, 'setup')
+  return insertHooks(insert(steps, configuration, 'setup'), configuration)
 }
 
 /** The namespaces that go with a new user namespace, the PID namespace among them. */
@@ -162,10 +163,7 @@ export function composeParked(configuration: Configuration): InitStep[] {
 
 /** The setup half of a process that joins a container, of which this is a pidfd. */
 export function composeExec(configuration: Configuration, container: Slot): InitStep[] {
-  const { isolation = {} } = configuration
-  const apart = (Object.keys(kinds) as NamespaceKind[]).filter(
-    kind => isolates(configuration, kind) || isolation[kind] !== undefined,
-  )
+  const apart = namespacesApart(configuration)
   return [
     detach,
     ...(apart.length > 0 ? [joinProcess(container, apart)] : []),
@@ -202,6 +200,14 @@ export function composeProcess(
   }
   steps.push(proc.execStep(specification))
   return insert(steps, configuration, 'process')
+}
+
+/** The kinds of namespaces in which it may not be where this program is. */
+export function namespacesApart(configuration: Configuration): NamespaceKind[] {
+  const { isolation = {} } = configuration
+  return (Object.keys(kinds) as NamespaceKind[]).filter(
+    kind => isolates(configuration, kind) || isolation[kind] !== undefined,
+  )
 }
 
 function joinsUser({ isolation }: Configuration): boolean {
@@ -271,7 +277,8 @@ function insert(
   return steps
 }
 
-const parkStep: InitStep = step('park', park())
+/** Ends the setup half of what dies with this program. */
+export const parkStep: InitStep = step('park', park())
 
 /** Ends the setup half. */
 export function parkSteps({ lifetime }: Configuration): InitStep[] {

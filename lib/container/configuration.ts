@@ -3,6 +3,7 @@ import type { DirectoryRoot, Mount, Origin, OverlayRoot } from '../mounts/index.
 import type { IdMappings, NamespaceKind } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import type { ProcessOptions } from '../process/index.js'
+import type { HookLists } from './hooks.js'
 
 /** How a namespace comes about: a new one, or an existing one by its path. */
 export type Isolation = 'new' | { join: string }
@@ -36,7 +37,7 @@ export interface StepPlacement {
  */
 export type Lifetime = 'attached' | 'detached' | 'released'
 
-/** All that a builder has been told. Plain data but for `steps`. */
+/** All that a builder has been told. Plain data but for `steps`, and functions among `hooks`. */
 export interface Configuration {
   id: string | undefined
   lifetime: Lifetime
@@ -55,6 +56,10 @@ export interface Configuration {
   proc: Origin
   sysfs: Origin
   steps: { step: Step; placement: StepPlacement }[]
+  hooks: HookLists | undefined
+  /** What hooks are told of it. */
+  bundle: string | undefined
+  annotations: Readonly<Record<string, string>> | undefined
 }
 
 /** What is isolated when the caller does not say. */

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   CofferdamError,
   conflict,
@@ -14,10 +15,13 @@ import { isolates } from './compose.js'
 import { recordStep } from './compose-kept.js'
 import type { Configuration } from './configuration.js'
 import { readInside, signalOthers } from './errand.js'
+import { archive, extract, type FileOptions, type FileOwner } from './files.js'
+import { HookRunner } from './hook-runner.js'
+import { hookPointOf } from './hooks.js'
 import { Init, type Owner } from './init.js'
 import { Journal } from './journal.js'
 import { TERMINAL } from './keeper.js'
-import { Kept } from './kept.js'
+import { Kept, storable } from './kept.js'
 import {
   explain,
   hostnameOf,
@@ -67,6 +71,8 @@ export class Box implements AsyncDisposable {
   readonly id: string
   /** Steps marked as optional that this machine could not carry out. */
   readonly omitted: Omission[] = []
+  /** What went wrong and did not matter to the caller's own: `poststop` hooks that failed. */
+  readonly warnings: CofferdamError[] = []
   readonly #configuration: Configuration
   readonly #prepared: PreparedProcesses
   readonly #root: string
@@ -76,6 +82,10 @@ export class Box implements AsyncDisposable {
   /** Where an attached one writes its journal, if it has any. */
   #folder: StateFolder | undefined
   #ownInit: Init | undefined
+  /** Undefined when it has none. */
+  readonly #hooks: HookRunner | undefined
+  /** Hooks run before the first process is sent. */
+  #starting = false
   #main: ContainerProcess | undefined
   #createdAt = Date.now()
   #startedAt: number | undefined
@@ -99,6 +109,14 @@ export class Box implements AsyncDisposable {
     this.#configuration = configuration
     this.#prepared = prepared
     this.#journal = new Journal(() => this.#journalFolder())
+    if (configuration.hooks !== undefined)
+      this.#hooks = new HookRunner({
+        id,
+        configuration,
+        prepared,
+        init: () => this.#init,
+        stateFolder: `${root}/${id}`,
+      })
   }
 
   /** @internal What the builder's `create()` does. */
@@ -118,12 +136,14 @@ export class Box implements AsyncDisposable {
       const parked = init.launch(prepared, undefined, box.#kept?.folder)
       signal?.addEventListener('abort', abort)
       await parked
+      box.#hooks?.made()
       return box
     } catch (error) {
       // Nobody gets this container, so nobody could delete it.
       await box.#takeBack().catch(undoError => {
         throw withUndo(error as Error, undoError)
       })
+      if (box.warnings.length > 0) throw withUndo(error as Error, box.warnings[0])
       throw error
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -140,6 +160,7 @@ export class Box implements AsyncDisposable {
     const box = new Box(root, id, configuration, prepareProcesses(configuration))
     box.#kept = kept
     box.#createdAt = createdAt
+    if (kept.init !== undefined) box.#hooks?.made()
     return box
   }
 
@@ -164,7 +185,7 @@ export class Box implements AsyncDisposable {
     const key = `${this.#root}/${this.id}`
     if (lifetime !== 'attached') {
       if (boxes.has(key)) throw nameTaken(this.id)
-      const [kept, lock] = Kept.create(this.#root, this.id, { ...this.#configuration, steps: [] })
+      const [kept, lock] = Kept.create(this.#root, this.id, storable(this.#configuration))
       this.#kept = kept
       return lock
     }
@@ -206,7 +227,7 @@ export class Box implements AsyncDisposable {
   #journalFolder(): StateFolder {
     if (this.#kept !== undefined) return this.#kept.folder
     if (this.#folder === undefined) {
-      const configuration = { ...this.#configuration, steps: [] }
+      const configuration = storable(this.#configuration)
       const [folder, lock] = StateFolder.create(this.#root, this.id, configuration)
       lock.release() // the program that it belongs to is the lock
       this.#folder = folder
@@ -253,6 +274,7 @@ export class Box implements AsyncDisposable {
     if (this.#deleted) return 'deleted'
     if (this.#kept !== undefined) return this.#kept.status
     const { status } = this.#init
+    if (status === 'parked' && this.#starting) return 'starting'
     return status === 'parked' ? 'created' : status === 'ended' ? 'stopped' : status
   }
 
@@ -283,10 +305,34 @@ export class Box implements AsyncDisposable {
     this.#mustBe('created', 'start') // still
     if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
     const kept = this.#kept
-    this.#main = await (kept === undefined
-      ? this.#init.start(plan, wanted, this.#pipeOwner())
-      : this.#startKept(kept, plan, wanted, argv))
-    this.#startedAt = Date.now()
+    const lock = kept === undefined ? undefined : await this.#init.await(kept.folder.lock())
+    let hooking = false
+    try {
+      if (this.#hooks?.has('startContainer')) {
+        hooking = true
+        await this.#runStartHooks('startContainer', this.pid)
+        hooking = false
+      }
+      if (lock !== undefined || this.#hooks !== undefined) this.#mustBe('created', 'start') // still
+      this.#main = await (kept === undefined
+        ? this.#init.start(plan, wanted, this.#pipeOwner())
+        : this.#startKept(kept, plan, wanted, argv))
+      this.#startedAt = Date.now()
+      if (this.#hooks?.has('poststart')) {
+        hooking = true
+        await this.#runStartHooks('poststart', this.#main.pid)
+      }
+    } catch (error) {
+      lock?.release()
+      // A hook that fails is the end of the container.
+      if (hooking)
+        await this.delete().catch(undoError => {
+          throw withUndo(error as Error, undoError)
+        })
+      throw error
+    } finally {
+      lock?.release()
+    }
     return this.#main
   }
 
@@ -296,16 +342,12 @@ export class Box implements AsyncDisposable {
     wanted: ParsedStdio,
     argv: readonly string[] | undefined,
   ): Promise<ContainerProcess> {
-    const lock = await this.#init.await(kept.folder.lock())
     try {
-      this.#mustBe('created', 'start') // another program may have been first
       kept.recordStart(argv ?? this.#configuration.process?.argv)
       return await this.#init.start(plan, wanted, this.#pipeOwner(), kept.folder, kept.hasKeeper)
     } catch (error) {
       if (this.#kept?.status !== 'running') kept.forgetStart()
       throw error
-    } finally {
-      lock.release()
     }
   }
 
@@ -468,6 +510,66 @@ export class Box implements AsyncDisposable {
   }
 
   /**
+   * The file or directory tree at `path` as a tar archive, a stream that reads
+   * no faster than it is read. Its names begin with the last part of the path;
+   * of `/x/.` with `.`, and then it is what `/x` holds. A symbolic link at the
+   * end is archived as one, unless the path goes on with `/`. Equivalent to:
+   * `docker cp CONTAINER:PATH -`
+   *
+   * Owners are as the container has them. Sockets, extended attributes, names
+   * in no UTF-8 (`EILSEQ`) and what proc, sysfs and their like hold have no
+   * place in it. Files may change meanwhile: each is as long as it was when its
+   * turn came.
+   *
+   * Also of a stopped container, as long as its files are not in memory; what
+   * `mount()` brought is not there then. Nothing in the container can make it
+   * read what is outside: links are followed within the container's root.
+   *
+   * @param path Absolute, without `..`.
+   * @throws CofferdamError for wrong options. The stream's errors are such too:
+   * `ENOENT` and the like; `ERR_STATE` when there are no files any more.
+   */
+  archive(path: string, options: FileOptions = {}): Readable {
+    return archive(this.#files(), path, options)
+  }
+
+  /**
+   * Unpacks a tar archive, gzipped or not, into the directory at `path`, which must
+   * exist. Resolves when all is there. Equivalent to: `docker cp - CONTAINER:PATH`
+   *
+   * Files and links that are there already are replaced, directories stay.
+   * Owners and modes, set-user-ID among them, are as the archive has them, by
+   * number and as the container knows them. Names with `..`, devices, FIFOs and
+   * what else is neither file, directory nor link are refused; what came before
+   * stays.
+   *
+   * Nothing outside the container's root can be reached, whatever the archive
+   * says and whatever programs in the container do meanwhile. When it is
+   * stopped: as for {@link archive}.
+   *
+   * @throws CofferdamError `ENOENT`, `ENOTDIR`, `EROFS`, `ENOSPC` and the like;
+   * `ERR_ARCHIVE` for what is no archive, or one with such names;
+   * `ERR_UNSUPPORTED` for kinds of files; `EINVAL` for an owner that there is
+   * not in the container's user namespace; `ERR_STATE`.
+   */
+  async extract(
+    path: string,
+    tar: AsyncIterable<Uint8Array>,
+    options: FileOptions = {},
+  ): Promise<void> {
+    await extract(this.#files(), path, tar, options)
+  }
+
+  #files(): FileOwner {
+    return {
+      id: this.id,
+      configuration: this.#configuration,
+      init: this.#init,
+      status: this.#deleting === undefined ? this.status : 'deleted',
+    }
+  }
+
+  /**
    * Ends the container if it still runs, with SIGKILL, and takes back all that
    * it left on the host. Does nothing the second time.
    */
@@ -496,6 +598,7 @@ export class Box implements AsyncDisposable {
   }
 
   async #deleteLocked(): Promise<void> {
+    this.#hooks?.abort()
     const kept = this.#kept
     if (kept?.facts.configuration.lifetime === 'attached' && kept.status === 'running')
       throw new CofferdamError(`delete: container ${this.id} is another program's`, {
@@ -529,6 +632,7 @@ export class Box implements AsyncDisposable {
       this.#kept?.folder.remove()
       this.#folder?.remove()
     } finally {
+      if (this.#hooks !== undefined) this.warnings.push(...(await this.#hooks.stopped()))
       if (this.#kept === undefined) {
         native().unclaim(this.id)
         boxes.delete(`${this.#root}/${this.id}`)
@@ -610,8 +714,17 @@ export class Box implements AsyncDisposable {
     })
   }
 
+  async #runStartHooks(point: 'startContainer' | 'poststart', pid?: number): Promise<void> {
+    this.#starting = true
+    this.#hostStep = this.#hooks?.run(point, pid as number)
+    await this.#hostStep
+    this.#starting = false
+  }
+
   /** Runs the host's function of a waiting point. */
   async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<void> {
+    const point = hookPointOf(step)
+    if (point !== undefined) return this.#hooks?.run(point, pid)
     const context: HostContext = {
       id: this.id,
       pid,

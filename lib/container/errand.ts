@@ -1,6 +1,14 @@
 import { fstatSync, readSync } from 'node:fs'
 import { CofferdamError, native } from '../base/index.js'
-import { joinProcess, type NamespaceKind, pathOf } from '../namespaces/index.js'
+import {
+  type DirectoryRoot,
+  hostRootStep,
+  type OverlayRoot,
+  propagationStep,
+  readonlyRootStep,
+  rootStep,
+} from '../mounts/index.js'
+import { joinProcess, type NamespaceKind, pathOf, unshare } from '../namespaces/index.js'
 import {
   AT_FDCWD,
   call,
@@ -26,7 +34,7 @@ import { Init } from './init.js'
  */
 async function errand(
   what: string,
-  target: Init,
+  target: Init | undefined,
   kinds: readonly NamespaceKind[],
   ...steps: Step[]
 ): Promise<void> {
@@ -39,8 +47,63 @@ async function errand(
     omitted: () => undefined,
   })
   const join = kinds.length > 0 ? [joinProcess(container, kinds)] : []
-  const setup = encode([detachStep(), ...join, ...steps], { given: [container] })
+  const given = target === undefined ? [] : [container]
+  const setup = encode([detachStep(), ...join, ...steps], { given })
   await init.run({ cloneFlags: 0, host: null, ahead: null, setup }, target)
+}
+
+/**
+ * Opens a container's root directory as its processes have it. The descriptor
+ * is the caller's, to be closed by the addon.
+ */
+export async function openRoot(target: Init, kinds: readonly NamespaceKind[]): Promise<number> {
+  const root = slot('root')
+  let fd = -1
+  await errand('open root', target, kinds, hostRootStep(root), {
+    side: 'waiting',
+    name: 'hand over the root',
+    send: root,
+    run: ({ descriptor }) => {
+      fd = descriptor
+    },
+  })
+  return fd
+}
+
+/**
+ * Mounts a root once more, in a mount namespace that lasts until `use` is
+ * through with it, and gives it the descriptor. `enter` leads to the user
+ * namespace that may do that.
+ */
+export async function mountRoot(
+  rootfs: OverlayRoot | DirectoryRoot,
+  enter: readonly Step[],
+  use: (root: number) => Promise<void>,
+): Promise<void> {
+  const root = slot('root')
+  let used: Promise<void> | undefined
+  await errand(
+    'mount root',
+    undefined,
+    [],
+    ...enter,
+    unshare(['mount']),
+    propagationStep(),
+    rootStep(rootfs, root),
+    ...(rootfs.readonly ? [readonlyRootStep(root)] : []),
+    {
+      side: 'waiting',
+      name: 'use the root',
+      send: root,
+      run: async ({ descriptor }) => {
+        used = use(descriptor)
+        // What goes wrong with it is no fault of the step.
+        await Promise.allSettled([used])
+        native().close(descriptor)
+      },
+    },
+  )
+  await used
 }
 
 const MOST = 1 << 20

@@ -90,6 +90,7 @@ export class Init {
     this.#owner = owner
     this.#identity = identity
     this.#outlives = identity !== undefined
+    if (identity !== undefined) this.status = 'running'
   }
 
   /** One that has not come so far. */
@@ -436,6 +437,8 @@ export class Init {
 
 /** What a host's function threw, as the error of its step, with all that it knows. */
 function hostStepError(step: string, cause: unknown): CofferdamError {
+  // A hook's error names the hook.
+  if (cause instanceof CofferdamError && cause.step !== undefined) return cause
   const { code = 'ERR_HOST_STEP', message = String(cause) } = (cause ?? {}) as NodeJS.ErrnoException
   const { errno, syscall, path, hint } = cause instanceof CofferdamError ? cause : {}
   // Its message has the hint already.

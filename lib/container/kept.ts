@@ -9,6 +9,7 @@ import {
   type ProcessIdentity,
 } from '../base/index.js'
 import type { Configuration } from './configuration.js'
+import { type HookLists, hasFunctionHooks } from './hooks.js'
 import { Keeper } from './keeper.js'
 import type { Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
@@ -201,16 +202,33 @@ export class Kept {
   }
 }
 
+/** The hooks that are for programs to come. */
+const laterHooks = ['startContainer', 'poststart', 'poststop'] as const
+
 /** Refuses what only this program could do later on. */
-export function checkKept({ lifetime, steps }: Configuration): void {
+export function checkKept(configuration: Configuration): void {
+  const { lifetime, steps } = configuration
   if (lifetime === 'attached') return
   const later = steps.find(
     ({ step, placement }) =>
       placement.half === 'process' || (step.side === 'waiting' && step.undo !== undefined),
   )
-  if (later !== undefined)
-    throw conflict(
-      'create.lifetime',
-      `step ${later.step.name} would be wanted when this program may have ended`,
-    )
+  const what =
+    later !== undefined
+      ? `step ${later.step.name}`
+      : hasFunctionHooks(configuration, laterHooks)
+        ? 'a function among the hooks'
+        : undefined
+  if (what !== undefined)
+    throw conflict('create.lifetime', `${what} would be wanted when this program may have ended`)
+}
+
+/** What of a configuration is for programs to come: plain data. */
+export function storable(configuration: Configuration): Configuration {
+  const { hooks } = configuration
+  if (hooks === undefined) return { ...configuration, steps: [] }
+  const later: HookLists = {}
+  for (const point of laterHooks)
+    later[point] = (hooks[point] ?? []).filter(hook => typeof hook !== 'function')
+  return { ...configuration, steps: [], hooks: later }
 }

@@ -72,6 +72,13 @@ export function hostId(mappings: readonly IdMapping[], id: number): number | und
   return undefined
 }
 
+/** The id inside of one outside; undefined when there is none. */
+export function containerId(mappings: readonly IdMapping[], id: number): number | undefined {
+  for (const { containerId: first, hostId, size = 1 } of mappings)
+    if (id >= hostId && id < hostId + size) return first + id - hostId
+  return undefined
+}
+
 /**
  * What lets the owner of a process write its maps, and what takes it back: the
  * files belong to root as long as the process may not be looked into. prctl(2)
