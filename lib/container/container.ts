@@ -356,7 +356,7 @@ export class Box implements AsyncDisposable {
       id: this.id,
       configuration: this.#configuration,
       init: this.#init,
-      deleted: this.#deleted || this.#deleting !== undefined,
+      deleted: () => this.#deleting !== undefined,
     }
   }
 

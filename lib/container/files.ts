@@ -20,7 +20,7 @@ export interface FileOwner {
   id: string
   configuration: Configuration
   init: Init
-  deleted: boolean
+  deleted(): boolean
 }
 
 /** The kernel's id of who has none in a namespace; user_namespaces(7). */
@@ -54,7 +54,7 @@ async function withRoot(
   const { rootfs, isolation } = configuration
   const cannot = (problem: string, hint?: string) =>
     new CofferdamError(`${what}: container ${id} ${problem}`, { code: 'ERR_STATE', hint })
-  if (deleted || init.status === 'creating') throw cannot(deleted ? 'is deleted' : 'is being made')
+  if (deleted()) throw cannot('is deleted')
   if (init.status !== 'ended') {
     const apart = isolates(configuration, 'mount') || isolation?.mount !== undefined
     const root = await openRoot(init, apart ? ['mount'] : [])
