@@ -565,7 +565,7 @@ export class Box implements AsyncDisposable {
       id: this.id,
       configuration: this.#configuration,
       init: this.#init,
-      status: this.#deleting === undefined ? this.status : 'deleted',
+      status: () => (this.#deleting === undefined ? this.status : 'deleted'),
     }
   }
 

@@ -22,7 +22,7 @@ export interface FileOwner {
   id: string
   configuration: Configuration
   init: Init
-  status: Status
+  status(): Status
 }
 
 /** The kernel's id of who has none in a namespace; user_namespaces(7). */
@@ -56,10 +56,11 @@ async function withRoot(
   const { rootfs, isolation } = configuration
   const cannot = (problem: string, hint?: string) =>
     new CofferdamError(`${what}: container ${id} ${problem}`, { code: 'ERR_STATE', hint })
-  if (status === 'deleted') throw cannot('is deleted')
-  if (status === 'creating') throw cannot('is being made')
+  const now = status()
+  if (now === 'deleted') throw cannot('is deleted')
+  if (now === 'creating') throw cannot('is being made')
   const user = hasUserNamespace(configuration)
-  if (status !== 'stopped') {
+  if (now !== 'stopped') {
     const apart = isolates(configuration, 'mount') || isolation?.mount !== undefined
     const kinds = user ? (['user', 'mount'] as const) : (['mount'] as const)
     const root = await openRoot(init, apart ? kinds : [])

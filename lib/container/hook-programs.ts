@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { CofferdamError, errnoName, ignoredSignals } from '../base/index.js'
@@ -96,6 +96,7 @@ export async function runOnHost(
   signal: AbortSignal,
 ): Promise<void> {
   const { path, args, env } = hook
+  const { spawn } = await import('node:child_process')
   const child = spawn(path, args.slice(1), {
     argv0: args[0] as string,
     env: Object.fromEntries(env.map(variable => split(variable))),
