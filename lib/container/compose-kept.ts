@@ -70,9 +70,8 @@ export const recordStep: WaitingStep = {
   run: () => undefined,
 }
 
-/** Ends the setup half: who can connect now knows that the container is whole. */
-export const listenStep: InitStep = step(
-  'park',
-  call('listen', [startSocket, BACKLOG]),
-  park(startSocket),
-)
+/** Who can connect from now on knows that the container is whole. */
+export const listenStep: InitStep = step('listen', call('listen', [startSocket, BACKLOG]))
+
+/** Ends the setup half. */
+export const parkListeningStep: InitStep = step('park', park(startSocket))

@@ -30,7 +30,13 @@ import {
   step,
 } from '../plan/index.js'
 import * as proc from '../process/index.js'
-import { keeperStep, listenStep, recordStep, startSocketStep } from './compose-kept.js'
+import {
+  keeperStep,
+  listenStep,
+  parkListeningStep,
+  recordStep,
+  startSocketStep,
+} from './compose-kept.js'
 import { composeMounts, type Inspected, isComposed, lockedDirectories } from './compose-mounts.js'
 import { type Configuration, isolates, type StepPlacement } from './configuration.js'
 import { insertHooks } from './hooks.js'
@@ -79,7 +85,7 @@ export function compose(
   return {
     clone: clonesPid(configuration) ? ['pid'] : [],
     setup: composeSetup(configuration, inspected),
-    parked: composeParked(configuration),
+    parked: configuration.lifetime === 'attached' ? composeParked(configuration) : [],
     process: composeProcess(configuration, process),
   }
 }
@@ -123,13 +129,14 @@ export function composeSetup(configuration: Configuration, inspected: Inspected)
     const created = (['mount', 'uts', 'ipc', 'cgroup'] as const).filter(own)
     if (created.length > 0) steps.push(unshare(created))
   }
-  // Before anything is done outside, and when init is the process that it stays.
-  if (lifetime !== 'attached') steps.push(recordStep)
   if (isolates(configuration, 'uts')) steps.push(setHostname)
 
   if (isolates(configuration, 'mount')) steps.push(...composeMounts(configuration, inspected))
   if (opensToHost(configuration) && joinsUser(configuration)) steps.push(proc.openToHostStep())
-  return insertHooks(insert(steps, configuration, 'setup'), configuration)
+  const all = insertHooks(insert(steps, configuration, 'setup'), configuration)
+  // Whoever connects finds it whole, and its maker has written down which it is.
+  if (lifetime !== 'attached') all.push(...composeParked(configuration), listenStep, recordStep)
+  return all
 }
 
 /** The namespaces that go with a new user namespace, the PID namespace among them. */
@@ -280,9 +287,10 @@ function insert(
 /** Ends the setup half of what dies with this program. */
 export const parkStep: InitStep = step('park', park())
 
-/** Ends the setup half. */
-export function parkSteps({ lifetime }: Configuration): InitStep[] {
-  return lifetime === 'attached' ? [parkStep] : [listenStep]
+/** Ends the setup half. One that is bound to its maker does the rest while it is parked. */
+export function composePark(configuration: Configuration): InitStep[] {
+  if (configuration.lifetime !== 'attached') return [parkListeningStep]
+  return [parkStep, ...composeParked(configuration)]
 }
 
 /** Refuses what contradicts itself, before anything is done. */

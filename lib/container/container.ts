@@ -133,7 +133,10 @@ export class Box implements AsyncDisposable {
     box.#ownInit = init
     const abort = () => init.fail(asError(signal?.reason))
     try {
-      const parked = init.launch(prepared, undefined, box.#kept?.folder)
+      const folder = box.#kept?.folder
+      const launch = (descriptor?: number) => init.launch(prepared, undefined, descriptor)
+      const parked = folder === undefined ? launch() : folder.use(launch)
+      if (folder !== undefined) box.#publish(folder, init)
       signal?.addEventListener('abort', abort)
       await parked
       box.#hooks?.made()
@@ -155,8 +158,9 @@ export class Box implements AsyncDisposable {
   static load(root: string, id: string): Box {
     const own = boxes.get(`${root}/${id}`)
     if (own !== undefined) return own
-    const kept = new Kept(StateFolder.open(root, id))
-    const { configuration, createdAt } = kept.facts
+    const folder = StateFolder.open(root, id)
+    const { configuration, createdAt } = folder.facts()
+    const kept = new Kept(folder, configuration)
     const box = new Box(root, id, configuration, prepareProcesses(configuration))
     box.#kept = kept
     box.#createdAt = createdAt
@@ -184,9 +188,9 @@ export class Box implements AsyncDisposable {
     const { id, lifetime } = this.#configuration
     const key = `${this.#root}/${this.id}`
     if (lifetime !== 'attached') {
-      if (boxes.has(key)) throw nameTaken(this.id)
-      const [kept, lock] = Kept.create(this.#root, this.id, storable(this.#configuration))
-      this.#kept = kept
+      if (boxes.has(key) || StateFolder.has(this.#root, this.id)) throw nameTaken(this.id)
+      const [folder, lock] = StateFolder.create(this.#root, this.id)
+      this.#kept = new Kept(folder, this.#configuration)
       return lock
     }
     if (!native().claim(this.id)) throw nameTaken(this.id)
@@ -196,6 +200,15 @@ export class Box implements AsyncDisposable {
     }
     boxes.set(key, this)
     return undefined
+  }
+
+  /** Gives its state folder the name, while init is under way already. */
+  #publish(folder: StateFolder, init: Init): void {
+    try {
+      folder.publish(storable(this.#configuration))
+    } catch (error) {
+      init.fail(error as Error)
+    }
   }
 
   /** What its first init asks for. */
@@ -208,7 +221,7 @@ export class Box implements AsyncDisposable {
       },
       making: operation => this.#beforeMaking(operation),
       omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
-      kept: pid => this.#kept?.keptBy(pid),
+      kept: (keeper, pid) => this.#kept?.keptBy(keeper, pid),
       ending: exit => this.#kept?.ending(exit) ?? Promise.resolve(exit),
     }
   }
@@ -227,10 +240,10 @@ export class Box implements AsyncDisposable {
   #journalFolder(): StateFolder {
     if (this.#kept !== undefined) return this.#kept.folder
     if (this.#folder === undefined) {
-      const configuration = storable(this.#configuration)
-      const [folder, lock] = StateFolder.create(this.#root, this.id, configuration)
-      lock.release() // the program that it belongs to is the lock
+      const [folder, lock] = StateFolder.create(this.#root, this.id)
       this.#folder = folder
+      folder.publish(storable(this.#configuration))
+      lock.release() // the program that it belongs to is the lock
     }
     return this.#folder
   }
@@ -299,24 +312,23 @@ export class Box implements AsyncDisposable {
   start(argv?: readonly string[], options?: StartOptions): Promise<ContainerProcess>
   async start(argv?: readonly string[], options: StartOptions = {}): Promise<ContainerProcess> {
     onlyKeys('start', options, startOptions)
-    this.#mustBe('created', 'start')
-    let [plan, wanted] = this.#prepareStart(argv, options, true)
-    const resolved = await this.#lookUp(options)
-    this.#mustBe('created', 'start') // still
-    if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
     const kept = this.#kept
-    const lock = kept === undefined ? undefined : await this.#init.await(kept.folder.lock())
+    // Of one that this program has made it knows; and the lock tells the rest.
+    if (kept === undefined || this.#ownInit?.status !== 'parked') this.#mustBe('created', 'start')
+    const lock = await kept?.folder.lock()
     let hooking = false
     try {
+      let [plan, wanted] = this.#prepareStart(argv, options, true)
+      const resolved = isNamed(this.#userOf(options)) ? await this.#lookUp(options) : options
+      if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
       if (this.#hooks?.has('startContainer')) {
         hooking = true
         await this.#runStartHooks('startContainer', this.pid)
         hooking = false
       }
-      if (lock !== undefined || this.#hooks !== undefined) this.#mustBe('created', 'start') // still
       this.#main = await (kept === undefined
-        ? this.#init.start(plan, wanted, this.#pipeOwner())
-        : this.#startKept(kept, plan, wanted, argv))
+        ? this.#startAttached(plan, wanted)
+        : this.#startKept(kept, lock as Lock, plan, wanted, argv))
       this.#startedAt = Date.now()
       if (this.#hooks?.has('poststart')) {
         hooking = true
@@ -336,17 +348,26 @@ export class Box implements AsyncDisposable {
     return this.#main
   }
 
+  #startAttached(plan: EncodedPlan, wanted: ParsedStdio): Promise<ContainerProcess> {
+    this.#mustBe('created', 'start') // still
+    return this.#init.start(plan, wanted, this.#pipeOwner())
+  }
+
   async #startKept(
     kept: Kept,
+    { descriptor }: Lock,
     plan: EncodedPlan,
     wanted: ParsedStdio,
     argv: readonly string[] | undefined,
   ): Promise<ContainerProcess> {
+    if (kept.started !== undefined) throw this.#notNow('start') // another program was first
     try {
       kept.recordStart(argv ?? this.#configuration.process?.argv)
-      return await this.#init.start(plan, wanted, this.#pipeOwner(), kept.folder, kept.hasKeeper)
+      const owner = this.#pipeOwner()
+      return await this.#init.start(plan, wanted, owner, descriptor, kept.hasKeeper)
     } catch (error) {
-      if (this.#kept?.status !== 'running') kept.forgetStart()
+      if (kept.status !== 'running') kept.forgetStart()
+      if ((error as CofferdamError).code === 'ECONNREFUSED') throw this.#notNow('start')
       throw error
     }
   }
@@ -600,10 +621,11 @@ export class Box implements AsyncDisposable {
   async #deleteLocked(): Promise<void> {
     this.#hooks?.abort()
     const kept = this.#kept
-    if (kept?.facts.configuration.lifetime === 'attached' && kept.status === 'running')
+    const { lifetime } = this.#configuration
+    if (kept !== undefined && lifetime === 'attached' && kept.status === 'running')
       throw new CofferdamError(`delete: container ${this.id} is another program's`, {
         code: 'ERR_STATE',
-        hint: `process ${kept.facts.maker.pid} has made it, and it ends with that`,
+        hint: `process ${kept.maker.pid} has made it, and it ends with that`,
       })
     const inits = [this.#init, ...this.#others].filter(init => init.status !== 'ended')
     for (const init of inits) init.kill()
@@ -625,7 +647,8 @@ export class Box implements AsyncDisposable {
     try {
       if (this.#kept !== undefined) {
         await this.#kept.keeperEnd(true)
-        if (this.#journal.empty) this.#journal = Journal.load(this.#kept.folder, recordedTarget)
+        if (this.#journal.empty && this.#kept.folder.isNamed)
+          this.#journal = Journal.load(this.#kept.folder, recordedTarget)
       }
       if (!this.#journal.empty) await this.#journal.rollBack()
       if (targetsAreLeft()) removeLeftTargets()
@@ -657,7 +680,7 @@ export class Box implements AsyncDisposable {
     const onTerminal = options.terminal ?? this.#configuration.process?.terminal
     if (onTerminal && stdio !== undefined)
       throw conflict('stdio', 'the standard streams are the terminal')
-    const wanted = parseStdio(onTerminal ? 'ignore' : stdio)
+    const wanted = onTerminal ? { ...parseStdio('ignore'), onTerminal: true } : parseStdio(stdio)
     if (!(isFirst && this.#kept?.hasKeeper) && isLogged(wanted))
       throw new CofferdamError('stdio: nobody is there to write the log', {
         code: 'ERR_UNSUPPORTED',
@@ -677,10 +700,14 @@ export class Box implements AsyncDisposable {
     return [plan, wanted]
   }
 
+  #userOf(options: StartOptions) {
+    return options.user ?? this.#configuration.process?.user
+  }
+
   /** The options with a user by name exchanged for the numbers that it has in the container. */
   async #lookUp(options: StartOptions): Promise<StartOptions> {
     const defaults = this.#configuration.process
-    const user = options.user ?? defaults?.user
+    const user = this.#userOf(options)
     if (!isNamed(user)) return options
     const kinds = (['user', 'mount'] as const).filter(kind => this.#isApart(kind))
     const files = await readInside(this.#init, kinds, ['/etc/passwd', '/etc/group'])

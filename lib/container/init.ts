@@ -13,8 +13,7 @@ import { Keeper, TERMINAL } from './keeper.js'
 import { ContainerProcess, type Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
 import { signalName } from './signals.js'
-import type { StateFolder } from './state.js'
-import { type Ids, openStdio, type ParsedStdio } from './stdio.js'
+import { type Ids, isLogged, openStdio, type ParsedStdio } from './stdio.js'
 import { Terminal } from './terminal.js'
 
 /** What makes a process: the plans of both sides, encoded. */
@@ -37,8 +36,8 @@ export interface Owner {
   making(operation: Operation): void
   /** An optional step failed and was left out. */
   omitted(error: CofferdamError): void
-  /** It has a keeper, of this pid. */
-  kept?(pid: number): void
+  /** It has a keeper, and is the process with this pid. */
+  kept?(keeper: number, pid: number): void
   /** How it ended, when this program, which may not be its parent, has no better news. */
   ending?(exit: Exit): Promise<Exit>
 }
@@ -108,7 +107,7 @@ export class Init {
   launch(
     { cloneFlags, ahead, host, setup }: Launch,
     target?: Init,
-    folder?: StateFolder,
+    folder?: number,
   ): Promise<void> {
     target?.adopt()
     this.#outlives = folder !== undefined
@@ -128,7 +127,7 @@ export class Init {
       this.#settle = { resolve, reject }
       this.#setup = this.#plan = setup
       try {
-        this.#handle = folder === undefined ? create(-1) : folder.use(create)
+        this.#handle = create(folder ?? -1)
       } catch (error) {
         this.status = 'ended'
         for (const ended of this.#ended.splice(0)) ended()
@@ -168,28 +167,28 @@ export class Init {
    * Sends it what to run. Resolves when that has been executed.
    *
    * @param pipeOwner To whom its pipes are to belong, if not to this program's user.
-   * @param folder Of one that listens there for whoever comes.
+   * @param folder Descriptor of that in which it listens for whoever comes.
    * @param kept Whether it has a keeper, which then holds its streams.
    */
   async start(
     plan: EncodedPlan,
     wanted: ParsedStdio,
     pipeOwner?: Ids,
-    folder?: StateFolder,
+    folder?: number,
     kept = false,
   ): Promise<ContainerProcess> {
     if (folder === undefined) return await this.#start(plan, wanted, pipeOwner)
     this.adopt()
     this.#wait(1)
     try {
-      return await folder.use(descriptor => {
-        try {
-          native().connect(this.#handle, descriptor)
-        } catch (error) {
-          throw nativeError('start', error)
-        }
-        return this.#start(plan, wanted, pipeOwner, kept ? new Keeper(descriptor) : undefined)
-      })
+      try {
+        native().connect(this.#handle, folder)
+      } catch (error) {
+        throw nativeError('start', error)
+      }
+      // What is this program's own, or nothing, needs no keeping.
+      const held = kept && (wanted.pipes.length > 0 || wanted.onTerminal || isLogged(wanted))
+      return await this.#start(plan, wanted, pipeOwner, held ? new Keeper(folder) : undefined)
     } finally {
       this.#wait(-1)
     }
@@ -344,7 +343,7 @@ export class Init {
         void this.#atWaitingPoint(a, b)
         return
       case NativeEvent.kept:
-        return this.#owner.kept?.(a)
+        return this.#owner.kept?.(a, b)
       case NativeEvent.making:
         return this.#beforeMaking(a)
       case NativeEvent.spawnFailed:

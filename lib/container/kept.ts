@@ -8,13 +8,13 @@ import {
   nativeError,
   type ProcessIdentity,
 } from '../base/index.js'
-import type { Configuration } from './configuration.js'
+import type { Configuration, Lifetime } from './configuration.js'
 import { type HookLists, hasFunctionHooks } from './hooks.js'
 import { Keeper } from './keeper.js'
 import type { Exit } from './process.js'
 import { listen, unlisten } from './registry.js'
 import { signalName } from './signals.js'
-import { type Facts, type Lock, StateFolder } from './state.js'
+import type { StateFolder } from './state.js'
 
 /** Which processes a container consists of, as far as the host is concerned. */
 interface ProcessFacts {
@@ -30,35 +30,37 @@ export interface StartFacts {
   argv: readonly string[] | undefined
 }
 
+/** How long a keeper mostly takes to end after its container, and some more; in ms. */
+const SOON = 20
+
 /**
  * A container that may outlive the program that made it, as its state folder and
  * the kernel have it. Several programs can have one each of the same container.
  */
 export class Kept {
   readonly folder: StateFolder
-  readonly facts: Facts
+  readonly #lifetime: Lifetime
   #processes: ProcessFacts | undefined
   #keeperPid: number | undefined
 
-  constructor(folder: StateFolder, facts = folder.facts()) {
+  constructor(folder: StateFolder, { lifetime }: Configuration) {
     this.folder = folder
-    this.facts = facts
+    this.#lifetime = lifetime
   }
 
-  /** For a new one. The lock is held. */
-  static create(root: string, id: string, configuration: Configuration): [Kept, Lock] {
-    const [folder, lock] = StateFolder.create(root, id, configuration)
-    return [new Kept(folder), lock]
+  /** The program that made it. */
+  get maker(): ProcessIdentity {
+    return this.folder.facts().maker
   }
 
   /** Whether its streams are held, and its end written down. */
   get hasKeeper(): boolean {
-    return this.facts.configuration.lifetime === 'detached'
+    return this.#lifetime === 'detached'
   }
 
   /** Which process it is or was, if it came so far. */
   get init(): ProcessIdentity | undefined {
-    return this.#facts()?.init
+    return this.#consists()?.init
   }
 
   /** Its first process, if it has been sent one. */
@@ -75,27 +77,29 @@ export class Kept {
   /** Where it stands, by what the kernel says. */
   get status(): 'creating' | 'created' | 'running' | 'stopped' | 'deleted' {
     if (!this.folder.exists) return 'deleted'
-    const facts = this.#facts()
-    const { maker, configuration } = this.facts
-    if (configuration.lifetime === 'attached') return isAlive(maker) ? 'running' : 'stopped'
-    if (facts === undefined) return isAlive(maker) ? 'creating' : 'stopped'
+    const facts = this.#consists()
+    if (this.#lifetime === 'attached') return isAlive(this.maker) ? 'running' : 'stopped'
+    if (facts === undefined) return isAlive(this.maker) ? 'creating' : 'stopped'
     if (!isAlive(facts.init)) return 'stopped'
     if (this.#isParked()) return 'created'
     if (this.started !== undefined) return 'running'
     return 'creating'
   }
 
-  /** The keeper has been made; init is its child. */
-  keptBy(pid: number): void {
-    this.#keeperPid ??= pid
+  /** The keeper has been made; init is its child, or has gone on in another one. */
+  keptBy(keeper: number, pid: number): void {
+    this.#keeperPid ??= keeper
+    this.record(pid)
   }
 
-  /** init waits until it is written down which process it is. */
+  /** Writes down which process init is, which waits for that in the end. */
   record(pid: number): void {
+    if (this.#processes?.init.pid === pid || !this.folder.isNamed) return
     const init = identify(pid)
-    if (init === undefined) throw new Error('init has ended')
+    if (init === undefined) return // it has ended, which is told in another way
     const keeper = this.#keeperPid === undefined ? undefined : identify(this.#keeperPid)
-    this.folder.write('processes.json', { init, keeper } satisfies ProcessFacts)
+    this.#processes = { init, keeper }
+    this.folder.write('processes.json', this.#processes)
   }
 
   /** Its first process is about to be sent. */
@@ -127,6 +131,16 @@ export class Kept {
   /** How it ended, once the keeper has written it down; `exit` if there is none who does. */
   async ending(exit: Exit): Promise<Exit> {
     if (!this.hasKeeper) return exit
+    // Mostly it ends at once, of which the kernel tells without further ado.
+    if (this.end === undefined) {
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, SOON)
+        void this.keeperEnd(false).then(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+    }
     if (this.end === undefined) await this.#written()
     return this.end?.exit ?? exit
   }
@@ -155,7 +169,8 @@ export class Kept {
    * nobody is left to read what that has written; with `kill` at once.
    */
   async keeperEnd(kill: boolean): Promise<void> {
-    const keeper = this.#keeperPid === undefined ? this.#facts()?.keeper : identify(this.#keeperPid)
+    const keeper =
+      this.#keeperPid === undefined ? this.#consists()?.keeper : identify(this.#keeperPid)
     if (keeper === undefined) return
     await new Promise<void>(resolve => {
       try {
@@ -183,7 +198,7 @@ export class Kept {
     return this.folder.bytes(`${stream}`) ?? new Uint8Array()
   }
 
-  #facts(): ProcessFacts | undefined {
+  #consists(): ProcessFacts | undefined {
     this.#processes ??= this.folder.read<ProcessFacts>('processes.json')
     return this.#processes
   }

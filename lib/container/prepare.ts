@@ -15,12 +15,11 @@ import {
   clonesPid,
   compose,
   composeExec,
-  composeParked,
+  composePark,
   composeProcess,
   composeSetup,
   isolates,
   type ProcessRequest,
-  parkSteps,
   streamSlots,
 } from './compose.js'
 import { stateFolder } from './compose-kept.js'
@@ -68,7 +67,7 @@ export function prepare(configuration: Configuration): Prepared {
     cloneFlags: clonesPid(configuration) ? Number(kinds.pid.flag.value) : 0,
     host,
     ahead,
-    setup: encode([...initSteps, ...parkSteps(configuration), ...composeParked(configuration)], {
+    setup: encode([...initSteps, ...composePark(configuration)], {
       given: [
         ...(configuration.lifetime === 'attached' ? [] : [stateFolder]),
         ...(host?.held ?? []),

@@ -1,6 +1,8 @@
 import {
   closeSync,
+  constants,
   existsSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -13,6 +15,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { threadId } from 'node:worker_threads'
 import {
   CofferdamError,
   identify,
@@ -20,8 +23,6 @@ import {
   nativeError,
   type ProcessIdentity,
 } from '../base/index.js'
-import { lockExclusively, openDirectory } from '../mounts/index.js'
-import { encode, hostStep } from '../plan/index.js'
 import type { Configuration } from './configuration.js'
 
 /** What is known of a container from its first moment on, and never changes. */
@@ -61,6 +62,8 @@ export class StateFolder {
   readonly path: string
   readonly #root: string
   readonly #id: string
+  /** Where it is before it has its name. */
+  #unnamed: string | undefined
 
   private constructor(root: string, id: string) {
     this.#root = root
@@ -69,31 +72,45 @@ export class StateFolder {
   }
 
   /**
-   * Makes the folder of a new container, which gives it its name.
+   * Makes the folder of a new container, which has no name before {@link publish}.
    *
    * @returns the folder and its lock, which is held.
-   * @throws CofferdamError `EEXIST` when there is a container of this name.
    */
-  static create(root: string, id: string, configuration: Configuration): [StateFolder, Lock] {
+  static create(root: string, id: string): [StateFolder, Lock] {
     makeRoot(root)
     const folder = new StateFolder(root, id)
-    const maker = identify(process.pid) as ProcessIdentity
-    const unnamed = `${root}/${temporary('new', maker)}`
-    mkdirSync(unnamed, { mode: 0o700 })
-    let lock: Lock | undefined
+    folder.#unnamed = `${root}/${temporary('new')}`
     try {
-      const facts: Facts = { version: 1, id, createdAt: Date.now(), maker, configuration }
-      writeFileSync(`${unnamed}/container.json`, toJson(facts), { mode: 0o600 })
-      lock = tryLock(unnamed) as Lock
-      renameSync(unnamed, folder.path)
+      mkdirSync(folder.#unnamed, { mode: 0o700 })
+      return [folder, tryLock(folder.#unnamed) as Lock]
     } catch (cause) {
-      lock?.release()
-      rmSync(unnamed, { recursive: true, force: true })
-      const { code } = cause as NodeJS.ErrnoException
-      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw stateError('create', folder.path, cause)
-      throw nameTaken(id)
+      folder.remove()
+      throw stateError('make', folder.#unnamed, cause)
     }
-    return [folder, lock]
+  }
+
+  /**
+   * Gives it its name, and with it to all programs.
+   *
+   * @throws CofferdamError `EEXIST` when there is a container of this name.
+   */
+  publish(configuration: Configuration): void {
+    const facts: Facts = {
+      version: 1,
+      id: this.#id,
+      createdAt: Date.now(),
+      maker: ownIdentity(),
+      configuration,
+    }
+    try {
+      writeFileSync(`${this.#unnamed}/container.json`, toJson(facts), { mode: 0o600 })
+      renameSync(this.#unnamed as string, this.path)
+      this.#unnamed = undefined
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      if (code === 'ENOTEMPTY' || code === 'EEXIST') throw nameTaken(this.#id)
+      throw stateError('make', this.path, cause)
+    }
   }
 
   static has(root: string, id: string): boolean {
@@ -117,12 +134,17 @@ export class StateFolder {
       throw stateError('list', root, cause)
     }
     for (const name of all) {
-      const [, pid, startTime] = /^\.\w+-(\d+)-(\d+)-\d+$/.exec(name) ?? []
+      const [, pid, startTime] = /^\.\w+-(\d+)-(\d+)-\d+-\d+$/.exec(name) ?? []
       if (pid === undefined) continue
       if (identify(Number(pid))?.startTime !== Number(startTime))
         rmSync(`${root}/${name}`, { recursive: true, force: true })
     }
     return all.filter(name => !name.startsWith('.'))
+  }
+
+  /** Whether it is known to other programs. */
+  get isNamed(): boolean {
+    return this.#unnamed === undefined
   }
 
   get exists(): boolean {
@@ -166,16 +188,10 @@ export class StateFolder {
     rmSync(`${this.path}/${name}`, { force: true })
   }
 
-  /** A descriptor of the folder, for `use` and as long as it takes. */
+  /** Calls `use` with a descriptor of the folder, which has no part in a lock of it. */
   use<T>(use: (descriptor: number) => T): T {
-    let descriptor: number
-    try {
-      descriptor = openSync(this.path, 'r')
-    } catch (cause) {
-      throw (cause as NodeJS.ErrnoException).code === 'ENOENT'
-        ? this.#gone()
-        : stateError('open', this.path, cause)
-    }
+    const descriptor = openFolder(this.#unnamed ?? this.path)
+    if (descriptor === undefined) throw this.#gone()
     try {
       return use(descriptor)
     } finally {
@@ -210,10 +226,9 @@ export class StateFolder {
 
   /** Takes the folder away, and with it the name. */
   remove(): void {
-    const maker = identify(process.pid) as ProcessIdentity
-    const unnamed = `${this.#root}/${temporary('old', maker)}`
+    const unnamed = this.#unnamed ?? `${this.#root}/${temporary('old')}`
     try {
-      renameSync(this.path, unnamed)
+      if (this.#unnamed === undefined) renameSync(this.path, unnamed)
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return
       throw stateError('remove', this.path, cause)
@@ -238,16 +253,18 @@ export function nameTaken(id: string): CofferdamError {
 
 /** The right to change a container, until it is given up or this program ends. */
 export class Lock {
-  #descriptor: number
+  /** Of the folder, open as long as the lock is held. */
+  readonly descriptor: number
+  #held = true
 
   constructor(descriptor: number) {
-    this.#descriptor = descriptor
+    this.descriptor = descriptor
   }
 
   /** Of the folder that is at this path now. */
   isOf(path: string): boolean {
     try {
-      const [ours, theirs] = [statSync(`/proc/self/fd/${this.#descriptor}/.`), statSync(path)]
+      const [ours, theirs] = [fstatSync(this.descriptor), statSync(path)]
       return ours.ino === theirs.ino && ours.dev === theirs.dev
     } catch {
       return false
@@ -255,28 +272,45 @@ export class Lock {
   }
 
   release(): void {
-    if (this.#descriptor >= 0) native().close(this.#descriptor)
-    this.#descriptor = -1
+    if (this.#held) closeSync(this.descriptor)
+    this.#held = false
   }
 }
 
 /** Undefined when another has it, or there is nothing to lock. */
 function tryLock(path: string): Lock | undefined {
-  const [open, directory] = openDirectory(path)
-  const steps = [hostStep('lock', open, lockExclusively(directory))]
+  const descriptor = openFolder(path)
+  if (descriptor === undefined) return undefined
   try {
-    const [descriptor] = native().run(encode(steps, { hold: true }).bytes)
-    return new Lock(descriptor as number)
+    if (native().lock(descriptor)) return new Lock(descriptor)
+    closeSync(descriptor)
+    return undefined
   } catch (error) {
-    const { code } = nativeError('lock', error) as { code?: string }
-    if (code === 'EAGAIN' || code === 'ENOENT') return undefined
+    closeSync(descriptor)
     throw nativeError(`lock ${path}`, error)
   }
 }
 
+function openFolder(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw stateError('open', path, cause)
+  }
+}
+
+let own: ProcessIdentity | undefined
+
+function ownIdentity(): ProcessIdentity {
+  own ??= identify(process.pid) as ProcessIdentity
+  return own
+}
+
 /** Name of a folder that is no container's; whose maker has ended it is rubbish. */
-function temporary(kind: 'new' | 'old', { pid, startTime }: ProcessIdentity): string {
-  return `.${kind}-${pid}-${startTime}-${made++}`
+function temporary(kind: 'new' | 'old'): string {
+  const { pid, startTime } = ownIdentity()
+  return `.${kind}-${pid}-${startTime}-${threadId}-${made++}`
 }
 
 /** Only its owner may look in: who can connect to what is there, controls containers. */

@@ -55,6 +55,8 @@ export interface ParsedStdio {
   streams: readonly (number | File | LogFile)[]
   /** Numbers of the streams that are to be pipes. */
   pipes: readonly number[]
+  /** The streams are a terminal instead. */
+  onTerminal?: boolean
 }
 
 /** A user and a group. */

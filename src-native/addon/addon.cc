@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -304,6 +305,13 @@ Napi::Value drain(const Napi::CallbackInfo& info) {
   return bytes;
 }
 
+// lock(folder): whether nobody else has it; flock(2)
+Napi::Value lock(const Napi::CallbackInfo& info) {
+  bool free = flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB) == 0;
+  if (!free && errno != EWOULDBLOCK) throw system_error(info.Env(), __NR_flock, errno);
+  return Napi::Boolean::New(info.Env(), free);
+}
+
 // pipe(): its two ends, to be taken or closed
 Napi::Value pipe(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -467,6 +475,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"processNumber", Napi::Function::New(env, number_of)},
       {"connect", Napi::Function::New(env, connect)},
       {"hold", Napi::Function::New(env, hold)},
+      {"lock", Napi::Function::New(env, lock)},
       {"pipe", Napi::Function::New(env, pipe)},
       {"dial", Napi::Function::New(env, dial)},
       {"send", Napi::Function::New(env, send_packet)},

@@ -333,7 +333,7 @@ void Environment::read_channel(Container* container) {
     }
     handle_message(container, message, fd);
     // It waits for an answer now, so there is nothing more to read.
-    if (message.type == CF_MSG_PARKED && !container->kept) return;
+    if (message.type == CF_MSG_PARKED) return;
   }
 }
 
@@ -341,10 +341,7 @@ void Environment::read_channel(Container* container) {
 void Environment::end_channel(Container* container) {
   bool started = container->starting && !container->failed &&
                  (container->foreign ? container->executing : executed(container));
-  bool parked = container->kept && container->parked && !container->starting &&
-                !container->failed && !has_ended(container->pidfd);
   close_channel(container);
-  if (parked) emit(container, Event::kParked, container->pid);
   if (started) emit(container, Event::kStarted, container->pid);
 }
 
@@ -357,8 +354,6 @@ void Environment::handle_message(Container* container, const cf_message& message
   switch (message.type) {
     case CF_MSG_PARKED:
       container->parked = true;
-      // One that listens for whoever comes has more to do first, and closes this.
-      if (container->kept) return;
       return emit(container, Event::kParked, container->pid);
     case CF_MSG_FAILED:
       container->failed = true;
@@ -383,7 +378,7 @@ void Environment::follow(Container* container, int pid, int pidfd) {
   watch(epoll_, pidfd, reinterpret_cast<uintptr_t>(container) + kPidfdTag);
   followed_.emplace(before, container->kept);
   container->followed = true;
-  if (container->kept) emit(container, Event::kKept, keeper);
+  if (container->kept) emit(container, Event::kKept, keeper, pid);
 }
 
 void Environment::reap_followed(int pidfd) {

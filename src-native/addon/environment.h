@@ -30,7 +30,7 @@ enum class Event : uint32_t {
   kStarted = 6,      // a: pid
   kExited = 7,       // a: exit code or -1, b: signal or 0
   kTerminal = 9,     // of a terminal's number: it can be read or written again
-  kKept = 10,        // a: pid of the keeper
+  kKept = 10,        // a: pid of the keeper, b: pid of init
   kSpawnFailed = 8,  // as kFailed, a: 0; there is no process, and no kExited follows
 };
 

@@ -124,7 +124,7 @@ for (const { lifetime, half } of everyCall)
         ? [
             ...(lifetime === 'detached' ? ['keeper'] : []),
             'detach from the host',
-            ...(kept ? ['start socket', 'park'] : []),
+            ...(kept ? ['start socket', 'listen'] : []),
             'namespaces',
             'network namespace',
             'hostname',
