@@ -56,17 +56,17 @@ export interface Native {
   hold(id: number, holds: boolean): void
   /** Lets an init that waits go on, with a descriptor if `fd` is none below 0. */
   proceed(id: number, fd: number): void
-  /** Sends the process half; gives the host's ends of the pipes it made, or -1. */
+  /**
+   * Sends the process half with the standard streams and further descriptors; gives
+   * the host's ends of the pipes it made, or -1.
+   */
   start(
     id: number,
     plan: Uint8Array,
     texts: readonly string[],
     patches: Uint32Array,
-    stdin: number,
-    stdout: number,
-    stderr: number,
-    uid?: number,
-    gid?: number,
+    streams: readonly number[],
+    pipeOwner?: readonly [uid: number, gid: number],
   ): [number, number, number]
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */

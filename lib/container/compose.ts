@@ -21,6 +21,7 @@ import {
 import { loopbackUp } from '../netlink/index.js'
 import {
   type InitStep,
+  MAX_FDS,
   type Plan,
   park,
   type Slot,
@@ -53,6 +54,12 @@ export { isolates }
 
 /** Slots that the process half finds filled: the standard streams. */
 export const streamSlots = [slot('stdin'), slot('stdout'), slot('stderr')] as const
+const furtherSlots = Array.from({ length: MAX_FDS }, () => slot('further'))
+
+/** All that the process half finds filled, with so many further descriptors. */
+export function givenSlots(further: number): Slot[] {
+  return [...streamSlots, ...furtherSlots.slice(0, further)]
+}
 
 // Steps that are the same for all containers are made once, since making them
 // is most of what a new configuration costs.
@@ -69,6 +76,8 @@ export interface ProcessRequest {
   specification: proc.ProcessSpecification
   /** Which of the standard streams are pipes of ours. */
   pipes: readonly number[]
+  /** How many descriptors there are besides the standard streams. */
+  further?: number
   /** It dies with the program that starts it; default: true. */
   dies?: boolean
 }
@@ -183,7 +192,7 @@ export function composeExec(configuration: Configuration, container: Slot): Init
 /** The process half. */
 export function composeProcess(
   configuration: Configuration,
-  { specification, pipes, dies }: ProcessRequest,
+  { specification, pipes, further = 0, dies }: ProcessRequest,
 ): Step[] {
   const sets = resolveCapabilities(configuration, specification.uid)
   const { uid, gid, terminal } = specification
@@ -200,6 +209,7 @@ export function composeProcess(
   steps.push(capabilitySets(sets))
   if (configuration.noNewPrivileges) steps.push(proc.noNewPrivilegesStep())
   steps.push(proc.readyStep(specification, dies))
+  if (further > 0) steps.push(proc.passStep(further))
   if (specification.init) {
     if (!isolates(configuration, 'pid'))
       throw conflict('init', "needs a PID namespace: isolate('pid')")

@@ -688,14 +688,15 @@ export class Box implements AsyncDisposable {
         hint: "start() of a container with lifetime 'detached' can have one; { file } always works",
       })
     const { pipes } = wanted
+    const further = wanted.streams.length - 3
     // A process of exec() dies with the program that has called it.
     const dies = !isFirst || this.#configuration.lifetime !== 'released'
     const key = processKey(argv, options)
     const plan = prepareProcess(
       this.#configuration,
       this.#prepared,
-      key && `${pipes.join()}\0${dies}\0${key}`,
-      () => ({ specification: specify(this.#configuration, argv, options), pipes, dies }),
+      key && `${pipes.join()}\0${further}\0${dies}\0${key}`,
+      () => ({ specification: specify(this.#configuration, argv, options), pipes, further, dies }),
     )
     return [plan, wanted]
   }

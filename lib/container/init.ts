@@ -208,8 +208,8 @@ export class Init {
         plan.bytes,
         this.#owner.texts(plan),
         plan.patches,
-        ...stdio.fds,
-        ...(pipeOwner ?? []),
+        stdio.fds,
+        pipeOwner,
       )
       const pipes = keeper === undefined ? made : stdio.ours
       this.#plan = plan

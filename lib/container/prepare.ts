@@ -18,9 +18,9 @@ import {
   composePark,
   composeProcess,
   composeSetup,
+  givenSlots,
   isolates,
   type ProcessRequest,
-  streamSlots,
 } from './compose.js'
 import { stateFolder } from './compose-kept.js'
 import { type Inspected, isComposed } from './compose-mounts.js'
@@ -132,8 +132,9 @@ export function prepareProcess(
 ): EncodedPlan {
   const known = key === undefined ? undefined : prepared.processes.get(key)
   if (known !== undefined) return known
-  const steps = composeProcess(configuration, request())
-  const encoded = encode(steps, { given: streamSlots })
+  const wanted = request()
+  const steps = composeProcess(configuration, wanted)
+  const encoded = encode(steps, { given: givenSlots(wanted.further ?? 0) })
   if (key !== undefined) remember(prepared.processes, key, encoded)
   return encoded
 }

@@ -12,7 +12,7 @@ import {
   STREAM_PIPE,
   textOption,
 } from '../base/index.js'
-import { MAX_LOG_NAME } from '../plan/index.js'
+import { MAX_FDS, MAX_LOG_NAME } from '../plan/index.js'
 import type { Keeper, LogFile } from './keeper.js'
 
 /**
@@ -40,7 +40,11 @@ export interface LogOptions {
   maxFiles?: number
 }
 
-/** One for all three streams, or a list for standard input, output and error. */
+/**
+ * One for all three streams, or a list for standard input, output and error. What
+ * follows in the list are descriptors that the program finds as 3, 4 and so on;
+ * they can't be pipes.
+ */
 export type Stdio = Stream | readonly Stream[]
 
 /** A file that is to be opened for a stream. */
@@ -64,7 +68,7 @@ export type Ids = readonly [uid: number, gid: number]
 
 /** The streams as the addon takes them. */
 export interface OpenStdio {
-  fds: [number, number, number]
+  fds: number[]
   /** This program's ends of pipes that were made here; otherwise -1. */
   ours: [number, number, number]
   /** Closes what was opened for this start. */
@@ -87,11 +91,13 @@ export function parseStdio(stdio: Stdio = 'pipe'): ParsedStdio {
   const known = typeof stdio === 'string' ? simple[stdio] : undefined
   if (known !== undefined) return known
   const wanted = isList(stdio) ? stdio : [stdio, stdio, stdio]
-  if (wanted.length > 3) throw invalidOption('stdio', 'has more than three streams')
+  if (wanted.length > MAX_FDS)
+    throw invalidOption('stdio', `has ${wanted.length} streams; ${MAX_FDS} are the most`)
   return withPipes(
-    [0, 1, 2].map(number =>
-      parseStream(number, wanted[number] === undefined ? 'pipe' : wanted[number]),
-    ),
+    Array.from({ length: Math.max(3, wanted.length) }, (_, number) => {
+      const stream = wanted[number]
+      return parseStream(number, stream === undefined ? (number < 3 ? 'pipe' : 'ignore') : stream)
+    }),
   )
 }
 
@@ -101,7 +107,10 @@ function isList(stdio: Stdio): stdio is readonly Stream[] {
 
 function parseStream(number: number, stream: Stream): number | File | LogFile {
   const option = `stdio[${number}]`
-  if (stream === 'pipe') return STREAM_PIPE
+  if (stream === 'pipe') {
+    if (number < 3) return STREAM_PIPE
+    throw invalidOption(option, 'only the standard streams can be pipes: give a descriptor')
+  }
   if (stream === 'ignore') return STREAM_IGNORE
   if (stream === 'inherit') return number
   if (typeof stream === 'object' && stream !== null && 'file' in stream) {

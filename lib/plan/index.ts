@@ -10,6 +10,7 @@ export * from './files.js'
 export * from './operation.js'
 export * from './step.js'
 export {
+  MAX_FDS,
   MAX_LOG_NAME,
   opcodes,
   requests,

@@ -220,6 +220,14 @@ export function away(...operations: Operation[]): Operation[] {
   return [{ code: opcodes.AWAY, args: [operations.length] }, ...operations]
 }
 
+/**
+ * Hands on the descriptors in the slots behind those of the standard streams, as
+ * 3, 4 and so on. No slot can be used any more.
+ */
+export function pass(count: number): Operation {
+  return { code: opcodes.PASS, args: [count] }
+}
+
 /** Executes the first of `paths` that exists; the last operation of all. */
 export function exec(
   paths: readonly string[],

@@ -15,6 +15,8 @@ export const NO_SLOT = 255
 export const ARGS = 6
 /** descriptors sent along with one plan */
 export const MAX_FDS = 16
+/** the standard streams, which are the first of them */
+export const STDIO = 3
 export const MAX_PATH = 4096
 /** on failure report it and leave the step out */
 export const OP_OPTIONAL = 1
@@ -55,6 +57,8 @@ export const opcodes = {
   CHILD: 10,
   /** go on in a child, and stay outside as its keeper */
   KEEP: 11,
+  /** hand descriptors besides the streams on to the program */
+  PASS: 12,
 } as const
 
 /** What a keeper is asked for. */

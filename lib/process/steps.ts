@@ -7,6 +7,7 @@ import {
   mode,
   named,
   type Operation,
+  pass,
   type Slot,
   type Struct,
   step,
@@ -172,6 +173,11 @@ export function readyStep(process: ProcessSpecification, dies = true): InitStep 
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
     call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),
   )
+}
+
+/** Descriptors besides the standard streams stay open for the program. dup3(2) */
+export function passStep(count: number): InitStep {
+  return step('further descriptors', pass(count))
 }
 
 /**

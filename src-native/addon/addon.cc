@@ -201,37 +201,43 @@ void proceed(const Napi::CallbackInfo& info) {
 constexpr int kPipe = -1;
 constexpr int kIgnore = -2;
 
-// start(id, plan, texts, patches, stdin, stdout, stderr, uid?, gid?): the host's
-// ends of the pipes; the other ends belong to uid and gid
+// start(id, plan, texts, patches, streams, [uid, gid] | undefined): the host's ends
+// of the pipes among the first three streams; the other ends belong to uid and gid
 Napi::Value start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Container* container = container_of(info);
   PlanCopy plan = copy_plan(info[1]);
   fill_plan(plan, info[2], info[3]);
-  int send[3], ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
+  auto streams = info[4].As<Napi::Array>();
+  unsigned count = streams.Length();
+  if (count < 3 || count > CF_MAX_FDS) throw system_error(env, __NR_sendmsg, EMFILE);
+  int send[CF_MAX_FDS], ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
   uint32_t nr = __NR_pipe2;
   long status = 0;
 
-  for (int i = 0; i < 3 && status == 0; i++) {
-    send[i] = info[4 + i].As<Napi::Number>().Int32Value();
+  for (unsigned i = 0; i < count && status == 0; i++) {
+    send[i] = streams.Get(i).As<Napi::Number>().Int32Value();
     if (send[i] == kIgnore) send[i] = process().null_fd;
-    if (send[i] != kPipe) continue;
+    if (send[i] != kPipe || i >= 3) continue;
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) < 0) {
       status = -errno;
       break;
     }
     // One owner for both ends, since both are one file.
-    if (info.Length() > 8 && fchown(pair[0], info[7].As<Napi::Number>().Uint32Value(),
-                                    info[8].As<Napi::Number>().Uint32Value()) < 0) {
-      status = -errno;
-      nr = __NR_fchown;
+    if (info[5].IsArray()) {
+      auto owner = info[5].As<Napi::Array>();
+      if (fchown(pair[0], owner.Get(0u).As<Napi::Number>().Uint32Value(),
+                 owner.Get(1u).As<Napi::Number>().Uint32Value()) < 0) {
+        status = -errno;
+        nr = __NR_fchown;
+      }
     }
     ours[i] = pair[i == 0 ? 1 : 0];
     theirs[i] = send[i] = pair[i == 0 ? 0 : 1];
   }
   if (status == 0)
-    status = cf_send_plan(container->channel, plan.bytes(), plan.size, send, 3, &nr);
+    status = cf_send_plan(container->channel, plan.bytes(), plan.size, send, count, &nr);
   if (status == 0) container->starting = true;
   for (int fd : theirs)
     if (fd >= 0) close(fd);

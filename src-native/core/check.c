@@ -127,6 +127,8 @@ static int init_op_ok(const struct cf_op *op) {
   case CF_OP_SIBLING:
   case CF_OP_CHILD: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");
+  case CF_OP_PASS:
+    return kinds_are(op, "v") && op->args[0] > 0 && op->args[0] <= CF_MAX_FDS - CF_STDIO;
   case CF_OP_EXEC: return kinds_are(op, "aaa");
   default: return 0;
   }

@@ -71,6 +71,7 @@ long cf_do_exec(struct cf_context *context, uint32_t *nr);
 long cf_do_sibling(struct cf_context *context, uint32_t *nr);
 long cf_do_child(struct cf_context *context, uint32_t *nr);
 long cf_do_keep(struct cf_context *context, uint32_t *nr);
+long cf_do_pass(struct cf_context *context, uint32_t *nr);
 
 /* keep.c: the life of a keeper, with its listening socket and the state folder. */
 __attribute__((noreturn)) void cf_keep(int listener, int folder);

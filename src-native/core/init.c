@@ -62,14 +62,14 @@ static __attribute__((noreturn)) void quit(int code) {
   for (;;) cf_raw_syscall(__NR_exit_group, code, 0, 0, 0, 0, 0);
 }
 
-static __attribute__((noreturn)) void fail(const struct cf_message *failure) {
-  cf_send(CHANNEL, failure, sizeof *failure, 0, 0, 0);
+static __attribute__((noreturn)) void fail(int channel, const struct cf_message *failure) {
+  cf_send(channel, failure, sizeof *failure, 0, 0, 0);
   quit(EXIT_FAILED);
 }
 
 static __attribute__((noreturn)) void refuse(uint32_t nr, long error) {
   struct cf_message failure = {CF_MSG_FAILED, UINT32_MAX, UINT32_MAX, nr, (int32_t)-error, 0};
-  fail(&failure);
+  fail(CHANNEL, &failure);
 }
 
 /*
@@ -144,7 +144,7 @@ static void parked(struct cf_machine *machine) {
   long result = cf_send(CHANNEL, &message, sizeof message, 0, 0, 0);
   if (result < 0) refuse(__NR_sendmsg, result);
   switch (cf_run_range(machine, machine->parked_at + 1, header->op_count, &message)) {
-  case CF_FAILED: fail(&message);
+  case CF_FAILED: fail(CHANNEL, &message);
   case CF_PARKED: refuse(0, -EBADMSG);
   case CF_DONE: break;
   }
@@ -177,7 +177,7 @@ __attribute__((noreturn, used)) void cf_init_main(void) {
   for (;;) {
     receive_plan(&machine);
     switch (cf_run(&machine, &message)) {
-    case CF_FAILED: fail(&message);
+    case CF_FAILED: fail(machine.channel, &message); /* which PASS may have moved */
     case CF_DONE: quit(0);
     case CF_PARKED: parked(&machine);
     }

@@ -221,6 +221,36 @@ long cf_do_bounding(struct cf_context *context, uint32_t *nr) {
   return 0;
 }
 
+/*
+ * PASS(count): the descriptors in the slots behind those of the standard streams
+ * become 3, 4 and so on, and stay open over execve. Whatever has such a number,
+ * the channel first of all, goes out of the way. It ends the use of slots.
+ */
+long cf_do_pass(struct cf_context *context, uint32_t *nr) {
+  struct cf_machine *machine = context->machine;
+  int count = (int)context->args[0], high = CF_STDIO + count;
+  int passed[CF_MAX_FDS];
+
+  long result = CALL(nr, fcntl, 3, machine->channel, F_DUPFD_CLOEXEC, high);
+  if (result < 0) return result;
+  machine->channel = (int)result;
+  for (int i = 0; i < count; i++) {
+    result = CALL(nr, fcntl, 3, machine->slots[CF_STDIO + i], F_DUPFD_CLOEXEC, high);
+    if (result < 0) return result;
+    passed[i] = (int)result;
+  }
+  for (int i = 0; i < count; i++) {
+    result = CALL(nr, dup3, 3, passed[i], CF_STDIO + i, 0);
+    if (result < 0) return result;
+  }
+  for (unsigned i = 0; i < CF_SLOTS; i++) {
+    int replaced = machine->slots[i] >= CF_STDIO && machine->slots[i] < high;
+    if (replaced) machine->slots[i] = -1;
+    else cf_set_slot(machine, i, -1);
+  }
+  return 0;
+}
+
 /* The strings of a vector as the NULL-terminated array that execve wants. */
 static char **pointers(const struct cf_machine *machine, uint64_t arg, char ***room) {
   const uint64_t *vector = (const uint64_t *)(machine->plan + (arg & 0xffffffff));

@@ -49,6 +49,7 @@ static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message
   case CF_OP_SIBLING: return cf_do_sibling(context, nr);
   case CF_OP_CHILD: return cf_do_child(context, nr);
   case CF_OP_KEEP: return cf_do_keep(context, nr);
+  case CF_OP_PASS: return cf_do_pass(context, nr);
 #if defined(CF_HOST)
   case CF_OP_AWAY:
     return cf_away(context->machine, context->index + 1,

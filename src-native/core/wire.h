@@ -31,6 +31,7 @@
 #define CF_NO_SLOT 255
 #define CF_ARGS 6
 #define CF_MAX_FDS 16 /* descriptors sent along with one plan */
+#define CF_STDIO 3    /* the standard streams, which are the first of them */
 #define CF_MAX_PATH 4096
 
 /*
@@ -48,7 +49,8 @@
   X(AWAY, 8)     /* maker: what follows may leave the network namespace */     \
   X(SIBLING, 9)  /* go on in a child of the host's, and end */                 \
   X(CHILD, 10)   /* go on in a child, and stay as its init until it ends */      \
-  X(KEEP, 11)    /* go on in a child, and stay outside as its keeper */
+  X(KEEP, 11)    /* go on in a child, and stay outside as its keeper */          \
+  X(PASS, 12)    /* hand descriptors besides the streams on to the program */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \

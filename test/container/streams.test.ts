@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Stdio } from 'cofferdam'
 import t from 'tap'
 import {
   needsContainers,
@@ -215,9 +216,50 @@ t.test('streams that can not be opened leave the container as it was', needsCont
   await t.rejects(box.start(['true'], { stdio: { file: '/no/such/folder/x' } }), { code: 'ENOENT' })
   await t.rejects(box.start(['true'], { stdio: 999 }), { code: 'EBADF' })
   await t.rejects(box.start(['true'], { stdio: 'tube' as 'pipe' }), { code: 'ERR_INVALID_OPTION' })
-  await t.rejects(box.start(['true'], { stdio: [0, 1, 2, 3] }), { code: 'ERR_INVALID_OPTION' })
   t.equal(box.status, 'created')
   t.same(await (await box.start(['true'])).exited, { exitCode: 0, signal: null })
+})
+
+t.test(
+  'further descriptors are 3, 4 and so on, and nothing else is open',
+  needsContainers,
+  async t => {
+    const folder = scratch(t)
+    const path = join(folder, 'three')
+    writeFileSync(join(folder, 'in'), 'given')
+    for (const init of [false, true]) {
+      const input = openSync(join(folder, 'in'), 'r')
+      await using box = await overHost().create()
+      const script = 'echo out >&3; cat <&4; readlink /proc/self/fd/5; ls /proc/self/fd | wc -l'
+      const main = await box.start(['sh', '-c', script], {
+        stdio: ['pipe', 'pipe', 'pipe', { file: path }, input, 'ignore'],
+        init,
+      })
+      main.stdin?.destroy()
+      // ls has one of its own.
+      t.equal(await main.stdout?.text(), 'given/dev/null\n7\n')
+      t.equal(readFileSync(path, 'utf8'), 'out\n')
+      t.same(await main.exited, { exitCode: 0, signal: null })
+      closeSync(input)
+    }
+    await using box = await overHost().create()
+    const missing = box.start(['nonesuch'], { stdio: ['ignore', 'ignore', 'ignore', 0] })
+    await t.rejects(missing, { code: 'ENOENT' }, 'the channel is out of the way')
+    await t.rejects(box.start(['true'], { stdio: ['pipe', 'pipe', 'pipe', 'pipe'] }), {
+      code: 'ERR_STATE',
+    })
+  },
+)
+
+t.test('a further descriptor that can not be', needsContainers, async t => {
+  await using box = await overHost().create()
+  const refused = (stdio: Stdio, option: string) =>
+    t.rejects(box.start(['true'], { stdio }), { code: 'ERR_INVALID_OPTION', option })
+  await refused(['pipe', 'pipe', 'pipe', 'pipe'], 'stdio[3]')
+  await refused(
+    Array.from({ length: 17 }, () => 'ignore' as const),
+    'stdio',
+  )
 })
 
 t.test('nothing is left behind', needsContainers, nothingLeft)
