@@ -1,12 +1,11 @@
 // A short tour of a container: npm start
 // The plan of the same container, without making it: npm start -- explain
-// A shell in it, or any other program: npm start -- sh
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { type Box, CofferdamError, Container, overlay, type Terminal } from 'cofferdam'
+import { type Box, CofferdamError, Container, overlay } from 'cofferdam'
 
 // A copy-on-write view of this machine's own root: nothing to download. It is
 // for trying things out, since root in it can read whatever its user can outside.
@@ -83,36 +82,6 @@ async function tour(): Promise<void> {
   }
 }
 
-/** Runs a program in a container as if it ran here: on a terminal, if this is one. */
-async function interact(argv: string[]): Promise<void> {
-  await using box = await hello().create()
-  const { stdin, stdout } = process
-  if (!stdin.isTTY || !stdout.isTTY) {
-    const main = await box.start(argv, { stdio: 'inherit' })
-    const { exitCode } = await main.exited
-    process.exitCode = exitCode ?? 1
-    return
-  }
-  const size = () => ({ rows: stdout.rows, columns: stdout.columns })
-  const main = await box.start(argv, {
-    terminal: size(),
-    env: { TERM: process.env.TERM, PS1: 'hello:$PWD# ' },
-  })
-  const terminal = main.terminal as Terminal
-  // Every key goes to the container's terminal, which knows what Ctrl-C means.
-  stdin.setRawMode(true)
-  stdin.pipe(terminal, { end: false })
-  terminal.pipe(stdout)
-  const resized = () => terminal.resize(size())
-  stdout.on('resize', resized)
-  const { exitCode } = await main.exited
-  stdout.off('resize', resized)
-  stdin.unpipe(terminal)
-  stdin.setRawMode(false)
-  stdin.unref()
-  process.exitCode = exitCode ?? 1
-}
-
 const isRoot = process.geteuid?.() === 0
 
 function userName(): string {
@@ -176,8 +145,7 @@ try {
         .process({ argv: ['true'] })
         .explain(),
     )
-  else if (process.argv[2] === undefined) await tour()
-  else await interact(process.argv.slice(2))
+  else await tour()
 } catch (error) {
   if (!(error instanceof CofferdamError)) throw error
   console.error(`This machine does not let ${userName()} make the container.\n`)

@@ -24,7 +24,7 @@ t.test('hello: the tour, the plan, a program', needsContainers, async t => {
   ])
     t.match(tour, line)
   t.match(await example('hello', 'explain'), /pivot_root/)
-  t.equal(await example('hello', 'sh', '-c', 'hostname; echo $$'), 'hello\n1\n')
+  t.equal(await example('shell', 'sh', '-c', 'hostname; echo $$'), 'hello\n1\n')
 })
 
 // It has users that an ordinary user's has only with subordinate ids.
@@ -33,6 +33,16 @@ t.test('exec: programs that join a running one', needsRoot, async t => {
   t.match(printed, /^server: open, as pid 1$/m)
   t.match(printed, /^server: daemon from house was visit 2$/m)
   t.match(printed, /asked to end\nended with { exitCode: 0, signal: null }/)
+})
+
+t.test('service: started, asked and stopped by programs of their own', needsContainers, async t => {
+  const printed = await example('service')
+  t.match(printed, /^started, as pid \d+; this program ends$/m)
+  t.match(printed, /^example-service {2}running/m)
+  t.match(printed, /^its errors so far: service: ready, as pid 1 of example-service$/m)
+  t.match(printed, /^asked, in example-service$/m)
+  t.match(printed, /^Ada was visit 1\n(Grace was visit 2\n)?/m)
+  t.match(printed, /^ended with { exitCode: 0, signal: null } at 2/m)
 })
 
 t.test('rootless: what an ordinary user’s are outside', needsContainers, async t => {

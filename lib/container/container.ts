@@ -504,6 +504,7 @@ export class Box implements AsyncDisposable {
     onlyKeys('stop', options, ['signal', 'timeout'])
     const number = signalNumber(options.signal ?? 'SIGTERM')
     const timeout = parseDuration('stop.timeout', options.timeout ?? '10s')
+    const { main } = this
     if (this.status === 'running') {
       const timer = setTimeout(() => this.#init.kill(), timeout)
       try {
@@ -516,7 +517,7 @@ export class Box implements AsyncDisposable {
       this.#init.kill()
       await this.#init.end()
     }
-    return (await this.#main?.exited) ?? { exitCode: null, signal: 'SIGKILL' }
+    return (await main?.exited) ?? { exitCode: null, signal: 'SIGKILL' }
   }
 
   /**

@@ -246,7 +246,9 @@ export class Init {
   /** The process that another program has started. */
   found(): ContainerProcess {
     const exited = new Promise<Exit>(resolve => {
-      this.#resolveExited = resolve
+      // Its end may have been heard of before anybody asked for its process.
+      if (this.status === 'ended') resolve(this.#owner.ending?.(noExit) ?? Promise.resolve(noExit))
+      else this.#resolveExited = resolve
     })
     const wait = () => {
       this.adopt()

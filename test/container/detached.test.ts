@@ -114,6 +114,17 @@ t.test('made, started, joined, read and asked by one program each', needsRoot, a
   await t.rejects(Container.load('relay', { stateFolder }), { code: 'ENOENT' })
 })
 
+t.test('stopped by another program', needsRoot, async t => {
+  const { state } = await started(t, 'trap "exit 6" TERM; while :; do sleep 0.01; done')
+  const exit = { exitCode: 6, signal: null }
+  const again = await Container.load('box', state)
+  t.same(await again.stop(), exit)
+  t.same(await again.main?.exited, exit)
+  const third = await Container.load('box', state)
+  t.same(await third.stop(), exit, 'also when it has been')
+  await again.delete()
+})
+
 t.test('how it ended, by exit code or signal, also for who asks before', needsRoot, async t => {
   const { box, state } = await started(t, 'sleep 1000')
   const asked = program(
