@@ -315,3 +315,52 @@ t.test('it ends with a host that is killed', needsRoot, async t => {
   )
   t.type(pid, 'number')
 })
+
+t.test('detached and released ones, hooks and files', needsRoot, async t => {
+  const said = await asUser(
+    t,
+    `const state = { stateFolder: process.env.OWN + '/state' }
+    for (const lifetime of ['detached', 'released']) {
+      const box = await overHost('kept').create({ lifetime, ...state })
+      const again = await Container.load('kept', state)
+      const main = await again.start(['sh', '-c', 'id -u; read line; echo $line'])
+      const other = await (await Container.load('kept', state)).exec(['hostname'])
+      say((await other.stdout.text()).trim())
+      main.stdin.end('x')
+      say([await main.stdout.text(), (await main.exited).exitCode, box.status])
+      await again.delete()
+      say((await Container.list(state)).length)
+    }
+    const order = []
+    const script = name => ({ path: '/bin/sh', args: ['sh', '-c', 'echo ' + name + ' >&2; id -u >&2; exit 3'] })
+    for (const point of ['createRuntime', 'createContainer', 'startContainer'])
+      await (async () => {
+        const box = await overHost().hooks({ [point]: script(point) }).create()
+        try { await box.start(['true']) } finally { await box.delete() }
+      })().catch(error => say([error.code, error.message.includes(point + '\\n') || error.message]))
+    const box = await overHost().create()
+    const main = await box.start(['sh', '-c', 'echo hi > /tmp/own; mkdir /tmp/there; echo x; sleep 60'])
+    for await (const line of main.stdout.lines()) break
+    const chunks = []
+    for await (const chunk of box.archive('/tmp/own')) chunks.push(chunk)
+    say(Buffer.concat(chunks).length > 1000)
+    await box.extract('/tmp/there', (async function* () { yield* chunks })())
+    const seen = await box.exec(['cat', '/tmp/there/own'])
+    say((await seen.stdout.text()) === 'hi\\n')
+    await box.delete()`,
+  )
+  t.same(said.slice(0, 6), [
+    'kept',
+    ['0\nx\n', 0, 'stopped'],
+    0,
+    'kept',
+    ['0\nx\n', 0, 'stopped'],
+    0,
+  ])
+  t.same(said.slice(6, 9), [
+    ['ERR_HOOK', true],
+    ['ERR_HOOK', true],
+    ['ERR_HOOK', true],
+  ])
+  t.same(said.slice(9), [true, true])
+})
