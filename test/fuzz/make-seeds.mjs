@@ -16,6 +16,9 @@ function seed(name, bytes, behaviour = [200]) {
 }
 
 const configuration = {
+  lifetime: 'attached',
+  proc: 'new',
+  sysfs: 'new',
   mounts: [],
   steps: [],
   noNewPrivileges: true,
@@ -53,4 +56,8 @@ one('wait', plan.wait(3, { send: root, result: plan.slot('r') }), ...kinds)
 one('bounding', plan.dropBounding(plan.named('x', 5)), ...kinds)
 one('exec', plan.exec(['/a', '/b'], ['a'], ['B=c']), ...kinds)
 one('park', plan.park(), [200])
+one('park-listening', plan.park(root), [200])
+one('keep', plan.keep(0, root, root), ...kinds)
+one('sibling', plan.sibling(), ...kinds)
+one('pass', plan.pass(2), ...kinds)
 one('optional', { ...plan.call('fchdir', [-1], { tolerate: ['EPERM'], skip: 0 }) }, [0], [1])
