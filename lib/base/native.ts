@@ -71,6 +71,8 @@ export interface Native {
   signal(id: number, signal: number): void
   /** Carries out a host-side plan at once, and gives the descriptors it leaves. */
   run(hostPlan: Uint8Array): number[]
+  /** A container made with a state folder is whole, and may outlive this process. */
+  outlive(id: number): void
   /** Locks a file or folder for its descriptor; false when another one has the lock. */
   lock(folder: number): boolean
   /** Both ends of a new pipe, to be taken or closed. */

@@ -8,6 +8,7 @@ import {
 } from '../base/index.js'
 import type { EncodedPlan, Operation, WaitingStep } from '../plan/index.js'
 import { terminalHandover } from '../process/index.js'
+import { recordStep } from './compose-kept.js'
 import { failureError } from './failure.js'
 import { Keeper, TERMINAL } from './keeper.js'
 import { ContainerProcess, type Exit } from './process.js'
@@ -327,11 +328,7 @@ export class Init {
   ): void {
     switch (event) {
       case NativeEvent.parked:
-        this.pid = a
-        if (this.error !== undefined) return this.kill()
-        this.status = 'parked'
-        this.#hold()
-        return this.#succeed()
+        return this.#onParked(a)
       case NativeEvent.started:
         this.status = 'running'
         return this.#succeed()
@@ -354,6 +351,15 @@ export class Init {
       case NativeEvent.exited:
         return this.#onExit({ exitCode: a < 0 ? null : a, signal: b === 0 ? null : signalName(b) })
     }
+  }
+
+  #onParked(pid: number): void {
+    this.pid = pid
+    if (this.status !== 'creating') return // it is known
+    if (this.error !== undefined) return this.kill()
+    this.status = 'parked'
+    this.#hold()
+    this.#succeed()
   }
 
   /** init may still be at the end of the setup half when it has been sent the other. */
@@ -418,6 +424,10 @@ export class Init {
         this.#process?.giveTerminal(new Terminal(descriptor))
       } else await this.#owner.waiting(step, this.pid as number, descriptor)
       this.#proceed()
+      if (step !== recordStep) return
+      // It listens already, and nothing is left to be done.
+      native().outlive(this.#handle)
+      this.#onParked(this.pid as number)
     } catch (cause) {
       this.fail(hostStepError(step.name, cause))
     }

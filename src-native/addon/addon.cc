@@ -311,6 +311,9 @@ Napi::Value drain(const Napi::CallbackInfo& info) {
   return bytes;
 }
 
+// outlive(id): from now on it may outlive this process
+void outlive(const Napi::CallbackInfo& info) { container_of(info)->parked = true; }
+
 // lock(folder): whether nobody else has it; flock(2)
 Napi::Value lock(const Napi::CallbackInfo& info) {
   bool free = flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB) == 0;
@@ -482,6 +485,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"connect", Napi::Function::New(env, connect)},
       {"hold", Napi::Function::New(env, hold)},
       {"lock", Napi::Function::New(env, lock)},
+      {"outlive", Napi::Function::New(env, outlive)},
       {"pipe", Napi::Function::New(env, pipe)},
       {"dial", Napi::Function::New(env, dial)},
       {"send", Napi::Function::New(env, send_packet)},

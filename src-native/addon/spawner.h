@@ -37,8 +37,8 @@ struct Container {
   std::vector<int> held;  // descriptors that live as long as the container
   bool forks = false;     // init is to go on in another process, a child of this one
   bool followed = false;  // and has
-  bool kept = false;      // it may outlive this process, once it is parked
-  bool parked = false;
+  bool kept = false;      // it may outlive this process, once it is whole
+  bool parked = false;    // it is, and waits for its program or has had it
   bool holds = true;  // it keeps the event loop alive
   bool starting = false;  // it has been sent the process half
   bool failed = false;

@@ -141,15 +141,16 @@ static void receive_plan(struct cf_machine *machine) {
 static void parked(struct cf_machine *machine) {
   const struct cf_header *header = (const struct cf_header *)machine->plan;
   struct cf_message message = {CF_MSG_PARKED, 0, 0, 0, 0, 0};
+  const struct cf_op *park = (const struct cf_op *)(header + 1) + machine->parked_at;
+  int listener = park->nargs > 0 ? machine->slots[park->args[0]] : -1;
   long result = cf_send(CHANNEL, &message, sizeof message, 0, 0, 0);
-  if (result < 0) refuse(__NR_sendmsg, result);
+  /* One that listens has told its maker before, which may already be gone. */
+  if (result < 0 && listener < 0) refuse(__NR_sendmsg, result);
   switch (cf_run_range(machine, machine->parked_at + 1, header->op_count, &message)) {
   case CF_FAILED: fail(CHANNEL, &message);
   case CF_PARKED: refuse(0, -EBADMSG);
   case CF_DONE: break;
   }
-  const struct cf_op *park = (const struct cf_op *)(header + 1) + machine->parked_at;
-  int listener = park->nargs > 0 ? machine->slots[park->args[0]] : -1;
   if (listener >= 0) {
     /* From now on it is whoever comes that it listens to. */
     result = listener == LISTENER ? 0 : cf_call3(__NR_dup3, listener, LISTENER, O_CLOEXEC);
