@@ -168,7 +168,7 @@ function unshareAll(configuration: Configuration): InitStep[] {
  * the setup half needs nor the process half changes. When it fails, `start()`
  * says so.
  */
-export function composeParked(configuration: Configuration): InitStep[] {
+function composeParked(configuration: Configuration): InitStep[] {
   signals ??= proc.signalsStep(ignoredSignals())
   const { capabilities } = configuration
   // Needs CAP_SETPCAP, which the change of user may take away.
