@@ -17,7 +17,8 @@ async function interact(argv: string[]): Promise<void> {
     process.exitCode = exitCode ?? 1
     return
   }
-  const size = () => ({ rows: stdout.rows, columns: stdout.columns })
+  // Some terminals have no size.
+  const size = () => ({ rows: stdout.rows || 24, columns: stdout.columns || 80 })
   const main = await box.start(argv, {
     terminal: size(),
     env: { TERM: process.env.TERM, PS1: 'hello:$PWD# ' },
