@@ -54,7 +54,9 @@
           'sources': [
             'src-native/addon/addon.cc',
             'src-native/addon/environment.cc',
+            'src-native/addon/environment_end.cc',
             'src-native/addon/maker.cc',
+            'src-native/addon/pidfd.cc',
             'src-native/addon/procfs.cc',
             'src-native/addon/spawner.cc',
             'src-native/core/away.c',

@@ -18,6 +18,7 @@
 
 #include "environment.h"
 #include "init_image.h"
+#include "pidfd.h"
 
 namespace cofferdam {
 namespace {

@@ -2,21 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "pidfd.h"
 #include "procfs.h"
 
 namespace cofferdam {
@@ -32,7 +28,6 @@ constexpr uintptr_t kFollowedTag = 2;
 constexpr uintptr_t kTerminalTag = 4;
 
 constexpr uint64_t kRetryMilliseconds = 20;
-constexpr int kMostTries = 2000;  // a millisecond apart, at the end of an environment
 
 void watch(int epoll, int fd, uintptr_t data, uint32_t events = EPOLLIN) {
   epoll_event event = {};
@@ -40,17 +35,6 @@ void watch(int epoll, int fd, uintptr_t data, uint32_t events = EPOLLIN) {
   event.data.u64 = data;
   epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
-
-// ioctl_pidfd(2), since Linux 6.13; exit codes since 6.15. Declared here since
-// the headers of the build machine may be older.
-struct PidfdInfo {
-  uint64_t mask;
-  uint64_t cgroup_id;
-  uint32_t ids[11];
-  int32_t exit_code;
-};
-constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
-constexpr uint64_t kPidfdInfoExit = 1 << 3;
 
 // What the kernel calls a process that runs init: the memfd's name, cut off
 // after 15 characters (TASK_COMM_LEN).
@@ -76,22 +60,7 @@ bool executed(const Container* container) {
   return (flags & kExiting) == 0 || !is_init(container);
 }
 
-bool has_ended(int pidfd) {
-  pollfd poll_for = {pidfd, POLLIN, 0};
-  return poll(&poll_for, 1, 0) > 0;
-}
-
 }  // namespace
-
-constexpr long kPidFileSystem = 0x50494446;  // PID_FS_MAGIC
-
-uint64_t process_number(int pidfd) {
-  struct statfs file_system;
-  struct stat status;
-  bool has = pidfd >= 0 && fstatfs(pidfd, &file_system) == 0 &&
-             file_system.f_type == kPidFileSystem && fstat(pidfd, &status) == 0;
-  return has ? status.st_ino : 0;
-}
 
 int connect_socket(int folder, const char* name, int* connected) {
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -109,34 +78,8 @@ int connect_socket(int folder, const char* name, int* connected) {
   return 0;
 }
 
-int send_signal(int pidfd, int number) {
-  return syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) < 0 ? errno : 0;
-}
-
 std::mutex names_mutex;
 std::unordered_set<std::string> names;
-
-std::optional<std::pair<int, int>> reap(int pidfd) {
-  siginfo_t info = {};
-  int result;
-  do {
-    result = waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info,
-                    WEXITED | WNOHANG);
-  } while (result < 0 && errno == EINTR);
-  if (result == 0 && info.si_pid == 0) return std::nullopt;
-  if (result == 0)
-    return info.si_code == CLD_EXITED ? std::make_pair(info.si_status, 0)
-                                      : std::make_pair(-1, info.si_status);
-  // Somebody set SIGCHLD to be ignored, so that the kernel reaped the process
-  // itself. Newer kernels still tell.
-  PidfdInfo last = {};
-  last.mask = kPidfdInfoExit;
-  if (ioctl(pidfd, kPidfdGetInfo, &last) == 0 && (last.mask & kPidfdInfoExit) != 0) {
-    if (WIFEXITED(last.exit_code)) return std::make_pair(WEXITSTATUS(last.exit_code), 0);
-    return std::make_pair(-1, WTERMSIG(last.exit_code));
-  }
-  return std::make_pair(-1, 0);
-}
 
 int Environment::open() {
   uv_loop_t* loop;
@@ -490,109 +433,6 @@ void Environment::emit(uint32_t id, Event event, int64_t a, int64_t b, int64_t c
     napi_fatal_exception(env_, error);
   }
   napi_close_handle_scope(env_, scope);
-}
-
-// The environment goes, and its containers with it: nobody could reach them
-// any more. Others' containers live on.
-void Environment::destroy_containers() {
-  Spawner::instance().forget(this);
-  // But those that are kept live on, once they are whole.
-  for (auto& [id, container] : containers_) {
-    if (container->pidfd < 0) continue;
-    if (container->kept && container->parked) {
-      unwatch_and_close(container->pidfd);
-      container->pidfd = -1;
-    } else {
-      kill(container.get());
-    }
-  }
-  for (auto pidfd = followed_.begin(); pidfd != followed_.end();) {
-    if (pidfd->second) {
-      unwatch_and_close(pidfd->first);
-      pidfd = followed_.erase(pidfd);
-    } else {
-      send_signal(pidfd->first, SIGKILL);
-      ++pidfd;
-    }
-  }
-  // In no order: process 1 of a PID namespace ends after all that have joined it.
-  bool left = true;
-  for (int tries = 0; left && tries < kMostTries; tries++) {
-    left = false;
-    for (auto& [id, container] : containers_) {
-      if (container->pidfd < 0) continue;
-      if (reap(container->pidfd)) {
-        unwatch_and_close(container->pidfd);
-        container->pidfd = -1;
-        left = kill_successor(container.get()) || left;
-      } else {
-        left = true;
-      }
-    }
-    for (auto pidfd = followed_.begin(); pidfd != followed_.end();) {
-      if (reap(pidfd->first)) {
-        unwatch_and_close(pidfd->first);
-        pidfd = followed_.erase(pidfd);
-      } else {
-        left = true;
-        ++pidfd;
-      }
-    }
-    if (left) usleep(1000);
-  }
-  for (auto& [id, container] : containers_) {
-    if (container->pidfd >= 0) unwatch_and_close(container->pidfd);
-    close_channel(container.get());
-    close_fds(container->held);
-  }
-  containers_.clear();
-  {
-    std::lock_guard<std::mutex> lock(names_mutex);
-    for (const std::string& name : names) cofferdam::names.erase(name);
-  }
-  for (auto& [id, terminal] : terminals_) unwatch_and_close(terminal.fd);
-  terminals_.clear();
-  for (int fd : loose_) close(fd);
-  loose_.clear();
-}
-
-// Of an init that has told of another, which nobody has heard.
-bool Environment::kill_successor(Container* container) {
-  cf_message message;
-  int fds[CF_MAX_FDS];
-  unsigned count;
-  bool any = false;
-  while (container->channel >= 0 && cf_receive(container->channel, &message, sizeof message, fds,
-                                               &count, MSG_DONTWAIT) > 0) {
-    for (unsigned i = 0; i < count; i++) {
-      if (i > 0 || message.type != CF_MSG_SIBLING) {
-        close(fds[i]);
-        continue;
-      }
-      send_signal(fds[i], SIGKILL);
-      followed_.emplace(fds[i], false);
-      any = true;
-    }
-  }
-  return any;
-}
-
-void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) {
-  auto* environment = static_cast<Environment*>(self);
-  environment->cleanup_ = handle;
-  environment->destroy_containers();
-  uv_poll_stop(&environment->poll_);
-  uv_timer_stop(&environment->timer_);
-  uv_close(reinterpret_cast<uv_handle_t*>(&environment->timer_), [](uv_handle_t* timer) {
-    auto* half = static_cast<Environment*>(timer->data);
-    uv_close(reinterpret_cast<uv_handle_t*>(&half->poll_), [](uv_handle_t* closed) {
-      auto* gone = static_cast<Environment*>(closed->data);
-      close(gone->epoll_);
-      close(gone->event_);
-      napi_remove_async_cleanup_hook(gone->cleanup_);
-      delete gone;
-    });
-  });
 }
 
 }  // namespace cofferdam

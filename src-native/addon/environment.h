@@ -122,15 +122,7 @@ class Environment {
 extern std::mutex names_mutex;
 extern std::unordered_set<std::string> names;
 
-// The inode of a pidfd, which no other process of this boot has (pidfs, since
-// Linux 6.9); 0 where there is none.
-uint64_t process_number(int pidfd);
 // Connects to a socket in a folder; 0, or an errno value. connect(2)
 int connect_socket(int folder, const char* name, int* connected);
-// 0, or an errno value. pidfd_send_signal(2)
-int send_signal(int pidfd, int number);
-// How a process ended: exit code or -1, signal or 0; and reaps it. Nothing while
-// it can't be waited for: it has not ended, or somebody traces it.
-std::optional<std::pair<int, int>> reap(int pidfd);
 
 }  // namespace cofferdam
