@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Box, Container, type OutputStream, type StartOptions } from 'cofferdam'
+import { type Box, Container, type PipedProcess, type StartOptions } from 'cofferdam'
 import t, { type Test } from 'tap'
 import {
   needsRoot,
@@ -119,7 +119,8 @@ t.test('stopped by another program', needsRoot, async t => {
     t,
     'trap "exit 6" TERM; echo ready; while :; do sleep 0.01; done',
   )
-  for await (const _ of (box.main?.stdout as OutputStream).lines()) break
+  const main = box.main as PipedProcess
+  for await (const _ of main.stdout.lines()) break
   const exit = { exitCode: 6, signal: null }
   const again = await Container.load('box', state)
   t.same(await again.stop(), exit)
