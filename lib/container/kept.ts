@@ -99,13 +99,13 @@ export class Kept {
     if (init === undefined) return // it has ended, which is told in another way
     const keeper = this.#keeperPid === undefined ? undefined : identify(this.#keeperPid)
     this.#processes = { init, keeper }
-    this.folder.write('processes.json', this.#processes)
+    this.folder.writeOnce('processes.json', this.#processes)
   }
 
   /** Its first process is about to be sent. */
   recordStart(argv: readonly string[] | undefined): void {
     const facts: StartFacts = { startedAt: Date.now(), argv }
-    this.folder.write('started.json', facts)
+    this.folder.writeOnce('started.json', facts)
   }
 
   /** It could not be executed. */
@@ -120,7 +120,7 @@ export class Kept {
   get end(): { exit: Exit; finishedAt: number } | undefined {
     const [how, number, seconds, milliseconds] =
       this.folder.bytes('exit')?.toString().trim().split(' ') ?? []
-    if (how === undefined) return undefined
+    if (!how) return undefined // it is being written
     const exit: Exit =
       how === 'exited'
         ? { exitCode: Number(number), signal: null }

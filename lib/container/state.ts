@@ -54,8 +54,8 @@ const PATIENCE = 30_000
 let made = 0
 
 /**
- * A container's folder of facts: each file is written once, by rename, so that
- * it is whole at every moment; what changes is asked of the kernel. The folder
+ * A container's folder of facts: each file is written at once or by rename, so
+ * that it is whole at every moment; what changes is asked of the kernel. The folder
  * itself comes and goes by rename too, with all that it must have.
  */
 export class StateFolder {
@@ -161,7 +161,7 @@ export class StateFolder {
   /** A fact; undefined when it has not been written. */
   read<T>(name: string): T | undefined {
     const text = this.bytes(name)?.toString()
-    return text === undefined ? undefined : (fromJson(text) as T)
+    return text ? (fromJson(text) as T) : undefined
   }
 
   bytes(name: string): Buffer | undefined {
@@ -174,6 +174,20 @@ export class StateFolder {
     }
   }
 
+  /**
+   * Writes a fact that is new. It is there in one write(2), or the file is empty,
+   * and then it is not there.
+   */
+  writeOnce(name: string, fact: unknown): void {
+    const path = `${this.path}/${name}`
+    try {
+      writeFileSync(path, toJson(fact), { mode: 0o600 })
+    } catch (cause) {
+      throw stateError('write', path, cause)
+    }
+  }
+
+  /** Writes what may have been there before. */
   write(name: string, fact: unknown): void {
     const path = `${this.path}/${name}`
     try {

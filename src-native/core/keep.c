@@ -304,7 +304,10 @@ static void leave_rest(void) {
   }
 }
 
-/* "exited 0 SECONDS MILLISECONDS" or "killed 9 …", whole or not at all. */
+/*
+ * "exited 0 SECONDS MILLISECONDS" or "killed 9 …", in one write(2). The file is
+ * closed with the process.
+ */
 static void write_end(const siginfo_t *last) {
   char text[96], *at = text;
   struct __kernel_timespec now = {0, 0};
@@ -314,12 +317,8 @@ static void write_end(const siginfo_t *last) {
   at = append_number(append(at, " "), (uint64_t)now.tv_sec);
   at = append_number(append(at, " "), (uint64_t)now.tv_nsec / 1000000);
   at = append(at, "\n");
-  long file = cf_call4(__NR_openat, FOLDER, "exit.new",
-                       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0) return;
-  write_all((int)file, text, (uint64_t)(at - text));
-  cf_call1(__NR_close, file);
-  cf_call5(__NR_renameat2, FOLDER, "exit.new", FOLDER, "exit", 0);
+  long file = cf_call4(__NR_openat, FOLDER, "exit", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file >= 0) write_all((int)file, text, (uint64_t)(at - text));
 }
 
 /* Whether a stream holds what nobody has read yet. ioctl_tty(2) */
