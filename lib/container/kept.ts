@@ -41,7 +41,8 @@ export class Kept {
   readonly folder: StateFolder
   readonly #lifetime: Lifetime
   #processes: ProcessFacts | undefined
-  #keeperPid: number | undefined
+  /** Of one that this program has made. */
+  #keeper: ProcessIdentity | undefined
 
   constructor(folder: StateFolder, { lifetime }: Configuration) {
     this.folder = folder
@@ -88,7 +89,8 @@ export class Kept {
 
   /** The keeper has been made; init is its child, or has gone on in another one. */
   keptBy(keeper: number, pid: number): void {
-    this.#keeperPid ??= keeper
+    // By what it is, now that it is there: its pid alone may be another's later.
+    this.#keeper ??= identify(keeper)
     this.record(pid)
   }
 
@@ -97,8 +99,7 @@ export class Kept {
     if (this.#processes?.init.pid === pid || !this.folder.isNamed) return
     const init = identify(pid)
     if (init === undefined) return // it has ended, which is told in another way
-    const keeper = this.#keeperPid === undefined ? undefined : identify(this.#keeperPid)
-    this.#processes = { init, keeper }
+    this.#processes = { init, keeper: this.#keeper }
     this.folder.writeOnce('processes.json', this.#processes)
   }
 
@@ -169,8 +170,7 @@ export class Kept {
    * nobody is left to read what that has written; with `kill` at once.
    */
   async keeperEnd(kill: boolean): Promise<void> {
-    const keeper =
-      this.#keeperPid === undefined ? this.#consists()?.keeper : identify(this.#keeperPid)
+    const keeper = this.#keeper ?? this.#consists()?.keeper
     if (keeper === undefined) return
     await new Promise<void>(resolve => {
       try {
