@@ -179,7 +179,7 @@ export class StateFolder {
    * and then it is not there.
    */
   writeOnce(name: string, fact: unknown): void {
-    const path = `${this.path}/${name}`
+    const path = this.#ownPath(name)
     try {
       writeFileSync(path, toJson(fact), { mode: 0o600 })
     } catch (cause) {
@@ -189,13 +189,19 @@ export class StateFolder {
 
   /** Writes what may have been there before. */
   write(name: string, fact: unknown): void {
-    const path = `${this.path}/${name}`
+    const path = this.#ownPath(name)
     try {
       writeFileSync(`${path}.new`, toJson(fact), { mode: 0o600 })
       renameSync(`${path}.new`, path)
     } catch (cause) {
       throw stateError('write', path, cause)
     }
+  }
+
+  /** One that did not get its name must not write to who has it. */
+  #ownPath(name: string): string {
+    if (this.#unnamed !== undefined) throw nameTaken(this.#id)
+    return `${this.path}/${name}`
   }
 
   forget(name: string): void {

@@ -290,6 +290,31 @@ t.test('a name is taken for all programs', needsRoot, async t => {
   await box.delete()
 })
 
+t.test('several that take a name at once: one gets it', needsRoot, async t => {
+  const { stateFolder } = stateOf(t)
+  const script = `await over('box').create({ lifetime: 'detached', ...state })
+    .then(() => console.log('made'), ({ code }) => console.log(code))`
+  for (let round = 0; round < 20; round++) {
+    const attempts = Array.from({ length: 4 }, () =>
+      overHost('box').create({ lifetime: 'detached', stateFolder }),
+    )
+    const outcomes = await Promise.allSettled([
+      ...attempts,
+      round % 10 === 0 ? program(stateFolder, script) : '',
+    ])
+    const made = outcomes.slice(0, 4).filter(({ status }) => status === 'fulfilled')
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected') t.match(outcome.reason, { code: 'EEXIST' })
+    const other = (outcomes[4] as PromiseFulfilledResult<unknown>).value
+    t.equal(made.length + (other === 'made' ? 1 : 0), 1)
+    const box = await Container.load('box', { stateFolder })
+    t.equal(box.status, 'created')
+    await box.start(['true'], { stdio: 'ignore' })
+    t.same(await box.main?.exited, { exitCode: 0, signal: null })
+    await box.delete()
+  }
+})
+
 t.test('two programs that start it at once: one does', needsRoot, async t => {
   const state = stateOf(t)
   for (let round = 0; round < 5; round++) {
