@@ -189,7 +189,13 @@ export class Init {
       }
       // What is this program's own, or nothing, needs no keeping.
       const held = kept && (wanted.pipes.length > 0 || wanted.onTerminal || isLogged(wanted))
-      return await this.#start(plan, wanted, pipeOwner, held ? new Keeper(folder) : undefined)
+      const keeper = held ? new Keeper(folder) : undefined
+      try {
+        return await this.#start(plan, wanted, pipeOwner, keeper)
+      } catch (error) {
+        keeper?.close()
+        throw error
+      }
     } finally {
       this.#wait(-1)
     }
@@ -203,6 +209,7 @@ export class Init {
   ): Promise<ContainerProcess> {
     const stdio = openStdio(wanted, keeper, pipeOwner)
     this.#keeper = keeper
+    let process: ContainerProcess | undefined
     try {
       const made = native().start(
         this.#handle,
@@ -219,24 +226,25 @@ export class Init {
         this.#resolveExited = resolve
       })
       const signal = (number: number) => this.signal(number)
-      const process = new ContainerProcess(
+      const started = new ContainerProcess(
         this.pid as number,
         this.#outlives ? () => this.await(exited) : exited,
         pipes,
         signal,
         keeper,
       )
-      this.#process = process
+      this.#process = process = started
       return await new Promise<ContainerProcess>((resolve, reject) => {
         this.#settle = {
-          resolve: () => resolve(process),
+          resolve: () => resolve(started),
           reject: error => {
-            process.abandon()
+            started.abandon()
             reject(error)
           },
         }
       })
     } catch (error) {
+      if (process === undefined) for (const fd of stdio.ours) if (fd >= 0) native().close(fd)
       if (isGone(error)) throw await this.#whyItEnded()
       throw nativeError('start', error)
     } finally {
