@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { readPseudoFile } from './procfs.js'
 
 /** What this program may do, as far as it decides how containers are made. */
 export interface Privileges {
@@ -38,26 +39,27 @@ export function privileges(): Privileges {
 }
 
 function lookUp(user: number | undefined): Privileges {
-  const status = read('/proc/self/status')
+  const status = readPseudoFile('/proc/self/status') ?? ''
   // Where there is no proc to ask, root is taken for what it usually is.
   const all = user === 0 ? 'ffffffff' : '0'
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? all}`)
   const has = (capability: number) => ((effective >> BigInt(capability)) & 1n) === 1n
-  const map = read('/proc/self/uid_map').trim()
+  const map = (readPseudoFile('/proc/self/uid_map') ?? '').trim()
   return {
     admin: has(CAP_SYS_ADMIN),
     setuid: has(CAP_SETUID),
     setgid: has(CAP_SETGID),
-    groups: read('/proc/self/setgroups').trim() !== 'deny',
+    groups: (readPseudoFile('/proc/self/setgroups') ?? '').trim() !== 'deny',
     gainable: !/^NoNewPrivs:\s*1$/m.test(status),
     initialUsers: map === '' || /^0\s+0\s+4294967295$/.test(map),
   }
 }
 
-function read(path: string): string {
+/** Of the present user; undefined for one that has no name. getpwuid(3) */
+export function userName(): string | undefined {
   try {
-    return readFileSync(path, 'latin1')
+    return userInfo().username
   } catch {
-    return ''
+    return undefined
   }
 }

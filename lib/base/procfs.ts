@@ -7,7 +7,7 @@ import { native } from './native.js'
  * and SIGXFSZ. None where there is no proc to ask.
  */
 export function ignoredSignals(): number[] {
-  const status = read('/proc/self/status') ?? ''
+  const status = readPseudoFile('/proc/self/status') ?? ''
   const mask = BigInt(`0x${/^SigIgn:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
   return Array.from({ length: 64 }, (_, i) => i + 1).filter(
     number => (mask >> BigInt(number - 1)) & 1n,
@@ -32,11 +32,11 @@ let bootId: string | undefined
 
 /** Of a process that has not ended; undefined when there is none. proc_pid_stat(5) */
 export function identify(pid: number): ProcessIdentity | undefined {
-  const stat = read(`/proc/${pid}/stat`)
+  const stat = readPseudoFile(`/proc/${pid}/stat`)
   // The name, in brackets, may have any character in it.
   const [state, ...fields] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
   if (state === undefined || state === 'Z' || state === 'X') return undefined
-  bootId ??= read('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+  bootId ??= readPseudoFile('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
   return { pid, startTime: Number(fields[18]), number: native().processNumber(pid), bootId }
 }
 
@@ -50,7 +50,8 @@ export function isAlive(identity: ProcessIdentity): boolean {
   )
 }
 
-function read(path: string): string | undefined {
+/** A file of a pseudo file system; undefined when it is missing, as a feature may be. */
+export function readPseudoFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1')
   } catch {

@@ -1,8 +1,7 @@
 import { CofferdamError, type Duration, parseDuration } from '../base/index.js'
-import { pathOf } from '../namespaces/index.js'
 import { encode, type Step } from '../plan/index.js'
 import { dieWithHostStep } from '../process/index.js'
-import { Init } from './init.js'
+import { Init, ownerOfSteps } from './init.js'
 
 /** Options of {@link attempt}. */
 export interface AttemptOptions {
@@ -28,13 +27,7 @@ export async function attempt(
   { timeout = 2000 }: AttemptOptions = {},
 ): Promise<void> {
   const milliseconds = parseDuration('timeout', timeout)
-  const init = new Init('the attempt', {
-    texts: () => [],
-    waiting: async (waiting, pid, descriptor) =>
-      waiting.run({ id: 'attempt', pid, descriptor, namespace: kind => pathOf(kind, pid) }),
-    making: () => undefined,
-    omitted: () => undefined,
-  })
+  const init = new Init('the attempt', ownerOfSteps('attempt'))
   const timer = setTimeout(
     () => init.fail(new CofferdamError('the attempt took too long', { code: 'ETIMEDOUT' })),
     milliseconds,

@@ -754,13 +754,13 @@ export class Box implements AsyncDisposable {
   async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<void> {
     const point = hookPointOf(step)
     if (point !== undefined) return this.#hooks?.run(point, pid)
+    if (step === recordStep) return this.#kept?.record(pid)
     const context: HostContext = {
       id: this.id,
       pid,
       descriptor,
       namespace: (kind: NamespaceKind) => pathOf(kind, pid),
     }
-    if (step === recordStep) return this.#kept?.record(pid)
     const { undo } = step
     if (undo !== undefined)
       this.#journal.add({ step: step.name, undo: () => undo.call(step, context) })

@@ -8,7 +8,7 @@ import {
   readonlyRootStep,
   rootStep,
 } from '../mounts/index.js'
-import { joinProcess, type NamespaceKind, pathOf, unshare } from '../namespaces/index.js'
+import { joinProcess, type NamespaceKind, unshare } from '../namespaces/index.js'
 import {
   AT_FDCWD,
   call,
@@ -26,7 +26,7 @@ import {
   step,
 } from '../plan/index.js'
 import { detachStep } from '../process/index.js'
-import { Init } from './init.js'
+import { Init, ownerOfSteps } from './init.js'
 
 /**
  * Sends an init into namespaces of another one's, has it do something there,
@@ -39,13 +39,7 @@ async function errand(
   ...steps: Step[]
 ): Promise<void> {
   const container = slot('container')
-  const init = new Init(what, {
-    texts: () => [],
-    waiting: async (waiting, pid, descriptor) =>
-      waiting.run({ id: what, pid, descriptor, namespace: kind => pathOf(kind, pid) }),
-    making: () => undefined,
-    omitted: () => undefined,
-  })
+  const init = new Init(what, ownerOfSteps(what))
   const join = kinds.length > 0 ? [joinProcess(container, kinds)] : []
   const given = target === undefined ? [] : [container]
   const setup = encode([detachStep(), ...join, ...steps], { given })

@@ -18,7 +18,7 @@ import * as proc from '../process/index.js'
 import { composeProcess, namespacesApart, parkStep, streamSlots } from './compose.js'
 import type { HookOwner } from './hook-runner.js'
 import type { ProgramHook } from './hooks.js'
-import { Init, type Launch } from './init.js'
+import { Init, type Launch, ownerOfSteps } from './init.js'
 import { prepareExec } from './prepare.js'
 import type { Exit } from './process.js'
 import { parseStdio } from './stdio.js'
@@ -169,12 +169,7 @@ export async function runInside(
   owner: HookOwner,
   signal: AbortSignal,
 ): Promise<void> {
-  const init = new Init(`a hook of container ${owner.id}`, {
-    texts: () => [],
-    waiting: async () => undefined,
-    making: () => undefined,
-    omitted: () => undefined,
-  })
+  const init = new Init(`a hook of container ${owner.id}`, ownerOfSteps(owner.id))
   const kill = () => init.kill()
   signal.addEventListener('abort', kill)
   try {

@@ -6,6 +6,7 @@ import {
   nativeError,
   type ProcessIdentity,
 } from '../base/index.js'
+import { pathOf } from '../namespaces/index.js'
 import type { EncodedPlan, Operation, WaitingStep } from '../plan/index.js'
 import { terminalHandover } from '../process/index.js'
 import { recordStep } from './compose-kept.js'
@@ -41,6 +42,17 @@ export interface Owner {
   kept?(keeper: number, pid: number): void
   /** How it ended, when this program, which may not be its parent, has no better news. */
   ending?(exit: Exit): Promise<Exit>
+}
+
+/** For an init that is nobody's container: its own waiting steps are all that it has. */
+export function ownerOfSteps(id: string): Owner {
+  return {
+    texts: () => [],
+    waiting: async (step, pid, descriptor) =>
+      step.run({ id, pid, descriptor, namespace: kind => pathOf(kind, pid) }),
+    making: () => undefined,
+    omitted: () => undefined,
+  }
 }
 
 /**

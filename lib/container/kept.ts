@@ -134,20 +134,21 @@ export class Kept {
     if (!this.hasKeeper) return exit
     // Mostly it ends at once, of which the kernel tells without further ado.
     if (this.end === undefined) {
+      const keeperEnded = this.keeperEnd(false)
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, SOON)
-        void this.keeperEnd(false).then(() => {
+        void keeperEnded.then(() => {
           clearTimeout(timer)
           resolve()
         })
       })
+      if (this.end === undefined) await this.#written(keeperEnded)
     }
-    if (this.end === undefined) await this.#written()
     return this.end?.exit ?? exit
   }
 
   /** Resolves when the keeper has written down the end, or can't any more. */
-  async #written(): Promise<void> {
+  async #written(keeperEnded: Promise<void>): Promise<void> {
     let watcher: FSWatcher
     try {
       watcher = watch(this.folder.path)
@@ -160,7 +161,7 @@ export class Kept {
         resolve()
       }
       watcher.on('change', () => this.end !== undefined && done()).on('error', done)
-      void this.keeperEnd(false).then(done)
+      void keeperEnded.then(done)
       if (this.end !== undefined) done() // before there was anybody to watch
     })
   }

@@ -68,7 +68,7 @@ export type Ids = readonly [uid: number, gid: number]
 
 /** The streams as the addon takes them. */
 export interface OpenStdio {
-  fds: number[]
+  fds: readonly number[]
   /** This program's ends of pipes that were made here; otherwise -1. */
   ours: [number, number, number]
   /** Closes what was opened for this start. */
@@ -160,11 +160,15 @@ export function openStdio(
   keeper: Keeper | undefined,
   owner: Ids | undefined,
 ): OpenStdio {
+  // Mostly there is nothing to be opened, and a start is not to pay for it.
+  if (keeper === undefined && !streams.some(stream => typeof stream === 'object'))
+    return { fds: streams as number[], ours: [-1, -1, -1], close: () => undefined }
   const opened: number[] = []
   const pipes: number[] = []
   const logs = new Map<string, number>()
+  const fds: number[] = []
   const stdio: OpenStdio = {
-    fds: [-1, -1, -1],
+    fds,
     ours: [-1, -1, -1],
     close() {
       for (const fd of opened.splice(0)) closeSync(fd)
@@ -192,7 +196,7 @@ export function openStdio(
     streams.forEach((stream, number) => {
       const option = `stdio[${number}]`
       if (typeof stream === 'object') {
-        stdio.fds[number] =
+        fds[number] =
           'folder' in stream ? log(option, stream) : open(option, stream.path, stream.flags)
       } else if (stream === STREAM_PIPE && keeper !== undefined) {
         const ends = native().pipe()
@@ -200,9 +204,9 @@ export function openStdio(
         pipes.push(theirs)
         if (owner !== undefined) fchownSync(theirs, ...owner)
         stdio.ours[number] = ours
-        stdio.fds[number] = theirs
+        fds[number] = theirs
         keeper.hold(number, ours)
-      } else stdio.fds[number] = stream
+      } else fds[number] = stream
     })
     return stdio
   } catch (error) {

@@ -1,5 +1,4 @@
-import { userInfo } from 'node:os'
-import { CofferdamError, conflict, invalidOption, privileges } from '../base/index.js'
+import { CofferdamError, conflict, invalidOption, privileges, userName } from '../base/index.js'
 import {
   deniesGroups,
   hostId,
@@ -65,7 +64,7 @@ export function withUserNamespace(configuration: Configuration): Configuration {
 
 /** Which ids a user namespace has when the caller does not say. */
 function defaultMappings(): IdMappings {
-  const name = ownName()
+  const name = userName()
   if (!privileges().admin) return ownMappings(name)
   const id = process.geteuid?.() ?? 0
   const who = name ?? `${id}`
@@ -78,15 +77,6 @@ function defaultMappings(): IdMappings {
       hint: `say which with idMappings(), or add ${who} to /etc/subuid and /etc/subgid`,
     })
   return { uid, gid }
-}
-
-/** Undefined for a user that /etc/passwd does not know. */
-function ownName(): string | undefined {
-  try {
-    return userInfo().username
-  } catch {
-    return undefined
-  }
 }
 
 /**

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
-import { userInfo } from 'node:os'
 import { promisify } from 'node:util'
-import { CofferdamError } from '../base/index.js'
+import { CofferdamError, userName } from '../base/index.js'
 import { attempt } from '../container/index.js'
 import { kinds, subordinateIds, writeMap } from '../namespaces/index.js'
 import { call, step } from '../plan/index.js'
@@ -10,14 +9,6 @@ import type { Finding, Group, Trial } from './trial.js'
 
 const run = promisify(execFile)
 const RANGE = { containerId: 0, hostId: 100_000, size: 65_536 }
-
-export function userName(): string | undefined {
-  try {
-    return userInfo().username
-  } catch {
-    return undefined // the id has no name
-  }
-}
 
 /** What a helper needs, and what to do where it is missing. */
 interface Helper {

@@ -10,7 +10,7 @@ import {
   rootStep,
   setAttributes,
 } from '../mounts/index.js'
-import { newUser } from '../namespaces/index.js'
+import { newUser, unshare } from '../namespaces/index.js'
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -26,7 +26,6 @@ import {
   step,
 } from '../plan/index.js'
 import { dumpable } from '../process/index.js'
-import { leave } from './steps.js'
 import type { Finding, Group, Trial } from './trial.js'
 
 const MOUNT_ATTR_IDMAP = 0x100000n
@@ -34,7 +33,7 @@ const S_IFCHR = 0o020000
 const DEV_NULL = (1 << 8) | 3
 
 /** A mount namespace whose mounts are nobody else's. */
-const apart = [leave('mount'), propagationStep()]
+const apart = [unshare(['mount']), propagationStep()]
 
 const root = slot('root')
 const tmpfs = step(
@@ -61,9 +60,9 @@ function instance(type: string, ...before: Step[]): Trial {
 async function idmapped(): Promise<Finding | undefined> {
   const ids = [{ containerId: 0, hostId: 100_000, size: 65_536 }]
   const stays = { open: dumpable(true), close: dumpable(true) }
-  const [unshare, maps] = newUser({ uid: ids, gid: ids }, stays)
+  const [make, maps] = newUser({ uid: ids, gid: ids }, stays)
   await attempt([
-    unshare,
+    make,
     maps,
     {
       side: 'waiting',
@@ -139,11 +138,11 @@ export function mounts(): Group {
         remedy: 'modprobe overlay; in a user namespace since Linux 5.11',
       },
       // A process is in a new PID namespace only with the next clone.
-      instance('proc', leave('pid'), step('child', child())),
-      instance('sysfs', leave('network')),
+      instance('proc', unshare(['pid']), step('child', child())),
+      instance('sysfs', unshare(['network'])),
       instance('devpts'),
-      instance('mqueue', leave('ipc')),
-      instance('cgroup2', leave('cgroup')),
+      instance('mqueue', unshare(['ipc'])),
+      instance('cgroup2', unshare(['cgroup'])),
       {
         name: 'idmapped mount',
         nested: false,

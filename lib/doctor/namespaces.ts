@@ -1,7 +1,7 @@
-import { joinProcess, kinds, type NamespaceKind } from '../namespaces/index.js'
+import { joinProcess, kinds, type NamespaceKind, unshare } from '../namespaces/index.js'
 import { call, type Operation, type Slot, slot, step } from '../plan/index.js'
 import { textOf } from './proc.js'
-import { dumpable, leave, ownUserNamespace } from './steps.js'
+import { dumpable, ownUserNamespace } from './steps.js'
 import type { Group, Trial } from './trial.js'
 
 const NOBODY = 65534
@@ -38,7 +38,7 @@ const join: Trial = {
   try: (() => {
     const [pid, pidfd] = [slot('pid'), slot('pidfd')]
     // One of its own: another user namespace's may not be joined.
-    return [leave('uts'), step('pidfd', ...ownPidfd(pid, pidfd)), joinProcess(pidfd, ['uts'])]
+    return [unshare(['uts']), step('pidfd', ...ownPidfd(pid, pidfd)), joinProcess(pidfd, ['uts'])]
   })(),
 }
 
@@ -46,11 +46,11 @@ const join: Trial = {
 export function namespaces(): Group {
   const privileged = Object.keys(kinds).filter(kind => kind !== 'user') as NamespaceKind[]
   const trials: Trial[] = [
-    { name: 'user', nested: false, try: [dumpable, leave('user')] },
+    { name: 'user', nested: false, try: [dumpable, unshare(['user'])] },
     ...(process.geteuid?.() === 0 && isMapped(NOBODY) ? [asOrdinaryUser] : []),
     ...privileged.map(kind => ({
       name: kind,
-      try: [leave(kind)],
+      try: [unshare([kind])],
       remedy: 'run as root, or permit user namespaces',
     })),
     join,

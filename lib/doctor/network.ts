@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs'
 import { CofferdamError, errnoName, native } from '../base/index.js'
+import { unshare } from '../namespaces/index.js'
 import { loopbackUp } from '../netlink/index.js'
 import {
   AT_FDCWD,
@@ -13,7 +14,6 @@ import {
   slot,
   step,
 } from '../plan/index.js'
-import { leave } from './steps.js'
 import type { Group, Trial } from './trial.js'
 
 // netlink(7), rtnetlink(7). One message, whose answer the host reads: no
@@ -152,7 +152,7 @@ function newTun(): Step {
 
 /** What networks are made of, each in a new network namespace. */
 export function network(): Group {
-  const alone = leave('network')
+  const alone = unshare(['network'])
   const parent = newLink('veth', { index: PARENT })
   const link = (kind: string, ...steps: Step[]): Trial => ({
     name: kind,

@@ -6,7 +6,6 @@ import {
   call,
   flags,
   type InitStep,
-  type NamespaceKind,
   named,
   O_CLOEXEC,
   O_RDWR,
@@ -16,14 +15,12 @@ import {
   slot,
   step,
 } from '../plan/index.js'
+import { dumpable as setDumpable } from '../process/index.js'
 
 // Steps that several trials are made of.
 
 /** Makes its own files in /proc its own again; those of a process that may not be dumped are root's. */
-export const dumpable = step(
-  'be dumpable',
-  call('prctl', [named('PR_SET_DUMPABLE', 4), 1, 0, 0, 0]),
-)
+export const dumpable = step('be dumpable', setDumpable(true))
 
 /** Writes to a file of the pseudo file systems in one call, as they want it. */
 export function writeFile(path: string, text: string): Operation[] {
@@ -48,11 +45,6 @@ export function ownUserNamespace(uid = process.geteuid?.(), gid = process.getegi
     ...writeFile('/proc/self/uid_map', `0 ${uid} 1\n`),
     ...writeFile('/proc/self/gid_map', `0 ${gid} 1\n`),
   )
-}
-
-/** Leaves namespaces of these kinds, with a name for the step. */
-export function leave(...wanted: NamespaceKind[]): InitStep {
-  return step('namespaces', call('unshare', [flags(...wanted.map(kind => kinds[kind].flag))]))
 }
 
 /** Tells the host the number that some operation has left in `value`: as the size of a file. */

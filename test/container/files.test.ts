@@ -357,7 +357,7 @@ t.test(
     const outside = join(scratch(t), 'outside')
     mkdirSync(outside)
     writeFileSync(join(outside, 'name'), 'SECRET')
-    const work = join(root, 'work')
+    const work = join(root, 'yard')
     mkdirSync(work)
     const up = '../'.repeat(20)
     const pairs = ['absolute', 'relative', 'magic'].map((kind, i) => {
@@ -372,7 +372,7 @@ t.test(
         }[kind] as string,
         link,
       )
-      return [`/work/flip${i}`, `/work/link${i}`] as const
+      return [`/yard/flip${i}`, `/yard/link${i}`] as const
     })
     const main = await box.start([
       'sh',
@@ -393,7 +393,7 @@ t.test(
         const attempts = [
           bytesOf(box, `${flip}/name`),
           bytesOf(box, `${flip}/`),
-          bytesOf(box, '/work'),
+          bytesOf(box, '/yard'),
         ].map(async attempt => {
           const text = (await attempt).toString('latin1')
           if (text.includes('SECRET')) t.fail('read what is outside')
@@ -402,7 +402,7 @@ t.test(
         const writes = [
           box.extract(flip, stream(entry('written', '0', { content: 'x' }))),
           box.extract(
-            '/work',
+            '/yard',
             stream(
               entry(`${flip.slice(6)}/name`, '0', { content: 'inside' }),
               entry(`${flip.slice(6)}/sub/`, '5'),
