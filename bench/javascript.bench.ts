@@ -9,7 +9,7 @@
 // of 1 GB; of a program that has started some thousands already.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { Container, tmpfs } from 'cofferdam'
+import { Container, type StartOptions, tmpfs } from 'cofferdam'
 import { native } from '#lib/base/index.js'
 import { TRUE, Workbench } from './lib/rootfs.js'
 import { median, quantile, type Row, report } from './lib/statistics.js'
@@ -61,7 +61,11 @@ interface Costs {
 }
 
 /** A description made anew each time, or one that is used again and again. */
-async function measure(description: (i: number) => Container, starts = STARTS): Promise<Costs> {
+async function measure(
+  description: (i: number) => Container,
+  starts = STARTS,
+  options: StartOptions = {},
+): Promise<Costs> {
   const costs: Costs = { create: [], start: [], all: [] }
   for (let i = 0; i < starts; i++) {
     inEvents = 0
@@ -71,7 +75,7 @@ async function measure(description: (i: number) => Container, starts = STARTS): 
     const box = await creating
 
     begin = performance.now()
-    const starting = box.start([TRUE], { stdio: 'ignore' })
+    const starting = box.start([TRUE], { ...options, stdio: 'ignore' })
     all += since(begin)
     const main = await starting
     await main.exited
@@ -87,6 +91,12 @@ const describe = (size: number | string) =>
   new Container().rootfs(bench.rootfs).mount(tmpfs('/tmp', { size }))
 const template = describe('64MiB')
 let serial = 0
+
+/** What a judge says at every start. */
+const limits: StartOptions = {
+  rlimits: { cpu: { soft: 1, hard: 2 }, as: '2GiB', fsize: '10MiB', nofile: 64, core: 0 },
+  nice: 5,
+}
 
 /** How long child_process.spawn() holds the thread, for comparison. */
 async function measureSpawn(): Promise<number[]> {
@@ -114,12 +124,16 @@ async function round(heap: string): Promise<void> {
   await measure(() => template, WARM_UP)
   const calls = await watchingNativeCalls(() => measure(() => template))
   const known = await measure(() => template)
+  await measure(() => template, WARM_UP, limits)
+  const limited = await measure(() => template, STARTS, limits)
+  await measure(() => describe('64MiB'), WARM_UP)
   const equal = await measure(() => describe('64MiB'))
   await measure(() => describe(4096 * ++serial))
   const fresh = await measure(() => describe(4096 * ++serial))
   row(`${heap}: native call, create`, calls.create, 50)
   row(`${heap}: native call, start`, calls.start, 50)
   row(`${heap}: JavaScript, builder used before`, known.all, 50)
+  row(`${heap}: JavaScript, the same with limits`, limited.all, 60)
   row(`${heap}: JavaScript, equal configuration used before`, equal.all, 50)
   row(`${heap}: JavaScript, new configuration`, fresh.all, 250)
   row(`${heap}: child_process.spawn()`, await measureSpawn())

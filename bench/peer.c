@@ -3,8 +3,9 @@
  * container, in the same order, from a vfork child. It has no plan, no init
  * and no second half; what cofferdam costs above it is what those cost.
  *
- * peer ROOTFS PROGRAM network|no-network: for each byte on standard input it
- * starts one container, waits for its end, and prints the microseconds taken.
+ * peer ROOTFS PROGRAM network|no-network [BINDS SOURCE]: for each byte on
+ * standard input it starts one container, waits for its end, and prints the
+ * microseconds taken. SOURCE is bound at /m/0, /m/1 and so on.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -43,7 +44,8 @@
   })
 
 static const char *rootfs, *program;
-static int network;
+static int network, binds;
+static const char *source;
 static int root; /* the root directory of the container that is being made */
 
 static int new_fs(const char *type, const char *const *options, unsigned attributes) {
@@ -146,6 +148,19 @@ static void mask_paths(void) {
   }
 }
 
+static void bind_all(void) {
+  struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+  for (int i = 0; i < binds; i++) {
+    char path[32];
+    snprintf(path, sizeof path, "/m/%d", i);
+    int tree = clone_tree(AT_FDCWD, source, AT_RECURSIVE);
+    CHECK(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
+                  sizeof attributes));
+    put(tree, path);
+    close(tree);
+  }
+}
+
 static void loopback_up(void) {
   struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
   int fd = CHECK(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -180,6 +195,7 @@ static void run(void) {
   put(tree, "/sys");
   close(tree);
   make_dev();
+  bind_all();
   mask_paths();
   CHECK(fchdir(root));
   CHECK(syscall(SYS_pivot_root, ".", "."));
@@ -215,10 +231,11 @@ static int child(void *unused) {
 
 int main(int argc, char **argv) {
   char byte;
-  if (argc != 4) return 2;
+  if (argc != 4 && argc != 6) return 2;
   rootfs = argv[1];
   program = argv[2];
   network = strcmp(argv[3], "network") == 0;
+  if (argc == 6) binds = atoi(argv[4]), source = argv[5];
   while (read(0, &byte, 1) == 1) {
     struct timespec begin, end;
     int pidfd, status;

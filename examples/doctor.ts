@@ -17,7 +17,7 @@ function facts({ facts, milliseconds }: Report): string[] {
   return [
     `Linux ${facts.kernel}, ${facts.architecture}, Node ${facts.node}`,
     `user ${user.name ?? ''} (${user.uid}:${user.gid}), ${capabilities?.length ?? 'unknown'} capabilities`,
-    `cgroups ${cgroups.version ?? 'not mounted'}; security modules ${facts.securityModules?.join(', ') ?? 'unknown'}`,
+    `cgroups ${cgroups.version ?? 'not mounted'}${cgroups.manager === null ? '' : `, by ${cgroups.manager}`}; security modules ${facts.securityModules?.join(', ') ?? 'unknown'}`,
     ...(inNamespaces.length > 0 ? [`in namespaces of its own: ${inNamespaces.join(', ')}`] : []),
     ...(container === null ? [] : [`in a container: ${container}`]),
     paint(2, `tried in ${milliseconds} ms`),

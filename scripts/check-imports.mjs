@@ -9,7 +9,9 @@ const layers = [
   ['index.ts'],
   ['doctor'],
   ['container'],
-  ['capabilities', 'cgroups', 'mounts', 'namespaces', 'netlink', 'process'],
+  ['capabilities', 'cgroups', 'mounts', 'netlink', 'process'],
+  ['namespaces'],
+  ['run'],
   ['plan'],
   ['base'],
 ]
@@ -19,7 +21,9 @@ const problems = []
 
 function imports(file) {
   const text = readFileSync(join(root, file), 'utf8')
-  return [...text.matchAll(/^(?:import|export)\s[^'"]*?['"]([^'"]+)['"]/gms)].map(match => match[1])
+  return [...text.matchAll(/^(?:import|export)\s(?:[^'"()=]*?\sfrom\s+)?['"]([^'"]+)['"]/gms)].map(
+    match => match[1],
+  )
 }
 
 function sources(folder) {
@@ -44,7 +48,7 @@ for (const file of sources('lib')) {
 }
 for (const file of sources('examples'))
   for (const specifier of imports(`examples/${file}`))
-    if (!/^(node:|cofferdam(\/|$)|\.\/)/.test(specifier))
+    if (!/^(node:|cofferdam(\/|$)|log-update$|\.\/)/.test(specifier))
       problems.push(`examples/${file}: imports ${specifier}`)
 
 for (const problem of problems) console.error(problem)

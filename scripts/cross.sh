@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-core=(src-native/core/{channel,check,clone,keep,operations,run,stay}.c)
+core=(src-native/core/{answer,channel,check,clone,copy_tree,keep,operations,run,stay}.c)
 host=(src-native/core/{away,init_fd,send_plan,spawn}.c)
 init_flags=(-std=gnu11 -Wall -Wextra -Werror -Os -ffreestanding -fno-stack-protector -fno-pie
   -fno-asynchronous-unwind-tables -fno-unwind-tables)

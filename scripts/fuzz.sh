@@ -22,7 +22,7 @@ trap 'rm -rf "$work"' EXIT
 core=src-native/core
 clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -DCF_SYSCALL_HOOK \
   -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-  test/fuzz/plan.c $core/check.c $core/clone.c $core/keep.c $core/run.c $core/operations.c $core/stay.c $core/channel.c \
+  test/fuzz/plan.c $core/answer.c $core/check.c $core/clone.c $core/copy_tree.c $core/keep.c $core/run.c $core/operations.c $core/stay.c $core/channel.c \
   -o "$work/plan"
 
 # New inputs go to a copy. What fails is left in test/fuzz/crashes.

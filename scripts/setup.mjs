@@ -3,7 +3,7 @@
 // since it runs before anything is installed.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { nodeHeaders } from './headers.mjs'
@@ -58,11 +58,28 @@ function timed(name, work) {
   process.stderr.write(`${((Date.now() - begin) / 1000).toFixed(1)} s\n`)
 }
 
-export function setup() {
-  // npm leaves a copy of the lock file that it has installed.
-  const lock = join(root, 'package-lock.json')
+/**
+ * Whether what the lock file says is installed. npm writes down last of all what it has
+ * installed; what is for other platforms is not there.
+ */
+function isInstalled() {
   const installed = join(root, 'node_modules/.package-lock.json')
-  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs)
+  if (!existsSync(installed)) return false
+  const packagesOf = file => JSON.parse(readFileSync(file, 'utf8')).packages ?? {}
+  const { '': _, ...wanted } = packagesOf(join(root, 'package-lock.json'))
+  const there = packagesOf(installed)
+  return (
+    Object.keys(there).every(path => path in wanted) &&
+    Object.entries(wanted).every(([path, { version, integrity, optional }]) => {
+      const found = there[path]
+      if (found === undefined) return optional === true
+      return found.version === version && found.integrity === integrity
+    })
+  )
+}
+
+export function setup() {
+  if (!isInstalled())
     timed('installing dependencies', () =>
       run(
         'npm',

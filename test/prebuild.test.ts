@@ -5,8 +5,6 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { needsRoot, scratch } from './support/index.js'
 
-t.setTimeout(180_000)
-
 t.test('a published package works without a compiler: from its prebuilt addon', async t => {
   const project = fileURLToPath(new URL('../..', import.meta.url))
   const copy = join(scratch(t), 'cofferdam')

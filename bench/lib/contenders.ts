@@ -1,8 +1,14 @@
-import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
+import {
+  type ChildProcess,
+  execFileSync,
+  type SpawnOptions,
+  spawn,
+  spawnSync,
+} from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { Container } from 'cofferdam'
+import { Container, type mounts as m } from 'cofferdam'
 import { TRUE, type Workbench } from './rootfs.js'
 
 /** Something that starts a program and waits for its end; gives milliseconds. */
@@ -10,6 +16,8 @@ export interface Contender {
   name: string
   version?: string
   run(): Promise<number>
+  /** Why it does not run here, if that is so. */
+  refusal?(): string | undefined
   close?(): void
 }
 
@@ -32,9 +40,9 @@ export function spawned(
 }
 
 /** The default container, with or without a network namespace. */
-export function cofferdam(bench: Workbench, network: boolean): Contender {
+export function cofferdam(bench: Workbench, network: boolean, mounts: m.Mount[] = []): Contender {
   const container = () => {
-    const builder = new Container().rootfs(bench.rootfs)
+    const builder = new Container().rootfs(bench.rootfs).mount(...mounts)
     return network ? builder : builder.isolate('mount', 'pid', 'uts', 'ipc', 'cgroup')
   }
   return {
@@ -53,17 +61,23 @@ export function cofferdam(bench: Workbench, network: boolean): Contender {
 }
 
 /** The same system calls from plain C; see bench/peer.c. */
-export function plainC(bench: Workbench, network: boolean): Contender {
-  const child: ChildProcess = spawn(
-    bench.program('peer'),
-    [bench.rootfs, TRUE, network ? 'network' : 'no-network'],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  )
+export function plainC(bench: Workbench, network: boolean, binds = 0, source = '/'): Contender {
+  return clocked(`plain C, ${network ? 'with' : 'no'} network namespace`, bench.program('peer'), [
+    bench.rootfs,
+    TRUE,
+    network ? 'network' : 'no-network',
+    ...(binds > 0 ? [`${binds}`, source] : []),
+  ])
+}
+
+/** A program that works once for each byte of its input, and prints microseconds. */
+export function clocked(name: string, program: string, args: string[]): Contender {
+  const child: ChildProcess = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })
   let settle: ((milliseconds: number) => void) | undefined
   lines.on('line', line => settle?.(Number(line) / 1000))
   return {
-    name: `plain C, ${network ? 'with' : 'no'} network namespace`,
+    name,
     run: () =>
       new Promise(resolve => {
         settle = resolve
@@ -107,37 +121,54 @@ export function bubblewrap(bench: Workbench): Contender | undefined {
   return { name: 'bwrap --unshare-all', version, run: () => spawned('bwrap', args) }
 }
 
-/** runc or crun, with a bundle of the same root and the same namespaces. */
-export function ociRuntime(bench: Workbench, command: 'runc' | 'crun'): Contender | undefined {
+/**
+ * runc or crun, with a bundle of the same root and the same namespaces.
+ *
+ * @param resources Limits, as `linux.resources` of the OCI has them.
+ */
+export function ociRuntime(
+  bench: Workbench,
+  command: 'runc' | 'crun',
+  resources?: object,
+): Contender | undefined {
   const version = versionOf(command)
   if (version === undefined) return undefined
-  const bundle = bundleFor(bench, command, [TRUE])
+  const name = resources === undefined ? command : `${command}-limits`
+  const bundle = bundleFor(bench, name, [TRUE], resources)
   let number = 0
+  const args = () => {
+    const id = `bench-${process.pid}-${number++}`
+    return ['--root', join(bundle, 'state'), 'run', '--bundle', bundle, id]
+  }
   return {
-    name: `${command} run`,
+    name: `${command} run${resources === undefined ? '' : ' with limits'}`,
     version,
-    run: () =>
-      spawned(command, [
-        '--root',
-        join(bundle, 'state'),
-        'run',
-        '--bundle',
-        bundle,
-        `bench-${process.pid}-${number++}`,
-      ]),
+    run: () => spawned(command, args()),
+    refusal() {
+      const { status, stderr } = spawnSync(command, args(), { encoding: 'utf8' })
+      return status === 0 ? undefined : stderr.trim()
+    },
   }
 }
 
 /** A bundle of the bench's root, to run `args` in. */
-export function bundleFor(bench: Workbench, name: string, args: string[]): string {
+export function bundleFor(
+  bench: Workbench,
+  name: string,
+  args: string[],
+  resources?: object,
+): string {
   const bundle = join(bench.folder, name)
   mkdirSync(bundle)
-  writeFileSync(join(bundle, 'config.json'), JSON.stringify(ociConfig(bench.rootfs, args)))
+  writeFileSync(
+    join(bundle, 'config.json'),
+    JSON.stringify(ociConfig(bench.rootfs, args, resources)),
+  )
   return bundle
 }
 
-/** A configuration as `runc spec` writes it, without limits (crun refuses a hybrid host's). */
-function ociConfig(rootfs: string, args: string[]): object {
+/** A configuration as `runc spec` writes it; without limits unless told (crun refuses a hybrid host's). */
+function ociConfig(rootfs: string, args: string[], resources?: object): object {
   const capabilities = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE']
   const nosuid = ['nosuid', 'noexec', 'nodev']
   return {
@@ -172,6 +203,7 @@ function ociConfig(rootfs: string, args: string[]): object {
       { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...nosuid, 'ro'] },
     ],
     linux: {
+      ...(resources === undefined ? {} : { resources }),
       namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map(type => ({ type })),
       maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
       readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],

@@ -5,7 +5,7 @@ export interface ErrorDetails {
   /**
    * An errno name (`ENOENT`), or one of this package's own: `ERR_INVALID_OPTION`,
    * `ERR_CONFLICT`, `ERR_UNSUPPORTED`, `ERR_STATE`, `ERR_INIT_DIED`,
-   * `ERR_HOST_STEP`, `ERR_HOOK`, `ERR_ARCHIVE`,
+   * `ERR_HOST_STEP`, `ERR_HOOK`, `ERR_ARCHIVE`, `ERR_MALFORMED`, `ERR_INTERRUPTED`,
    * `ABORT_ERR`.
    */
   code: string
@@ -19,6 +19,10 @@ export interface ErrorDetails {
   operation?: string | undefined
   /** Path that the failed operation was about. */
   path?: string | undefined
+  /** Controller of control groups whose file `path` is, as `memory`; `cgroup` for those of all groups. */
+  controller?: string | undefined
+  /** Attribute of a netlink message that it was about, as `IFLA_LINKINFO.IFLA_INFO_KIND`. */
+  attribute?: string | undefined
   /** Option that was refused, as `limits.memory`. */
   option?: string | undefined
   /** What experience says about it: the usual cause, and what to do. */
@@ -38,6 +42,8 @@ export class CofferdamError extends Error {
   readonly step?: string | undefined
   readonly operation?: string | undefined
   readonly path?: string | undefined
+  readonly controller?: string | undefined
+  readonly attribute?: string | undefined
   readonly option?: string | undefined
   readonly hint?: string | undefined
 
@@ -51,6 +57,8 @@ export class CofferdamError extends Error {
     this.step = details.step
     this.operation = details.operation
     this.path = details.path
+    this.controller = details.controller
+    this.attribute = details.attribute
     this.option = details.option
     this.hint = details.hint
   }
@@ -71,6 +79,18 @@ for (const [name, number] of Object.entries(constants.errno))
   if (!errnoNames.has(number)) errnoNames.set(number, name)
 // Linux calls it by this name, of two; errno(3)
 errnoNames.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP')
+// Node does not know these; asm-generic/errno.h
+for (const [number, name] of [
+  [85, 'ERESTART'],
+  [94, 'ESOCKTNOSUPPORT'],
+  [117, 'EUCLEAN'],
+  [123, 'ENOMEDIUM'],
+  [126, 'ENOKEY'],
+  [127, 'EKEYEXPIRED'],
+  [128, 'EKEYREVOKED'],
+  [129, 'EKEYREJECTED'],
+] as const)
+  if (!errnoNames.has(number)) errnoNames.set(number, name)
 
 /** `ENOENT` for 2. A number that has no name is printed as itself. */
 export function errnoName(errno: number): string {

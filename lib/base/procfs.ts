@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statfsSync } from 'node:fs'
+import { CofferdamError } from './errors.js'
 import { native } from './native.js'
 
 /**
@@ -57,4 +58,26 @@ export function readPseudoFile(path: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+const PROC_SUPER_MAGIC = 0x9fa0 // linux/magic.h
+
+/**
+ * Before something is written below `/proc`: that it is proc, and no file of
+ * somebody's that looks like it. statfs(2)
+ *
+ * @throws CofferdamError `ERR_UNSUPPORTED`.
+ */
+export function requireProcfs(): void {
+  let type: number | undefined
+  try {
+    type = statfsSync('/proc').type
+  } catch {
+    // It is missing.
+  }
+  if (type !== PROC_SUPER_MAGIC)
+    throw new CofferdamError('/proc: there is no proc file system', {
+      code: 'ERR_UNSUPPORTED',
+      path: '/proc',
+    })
 }

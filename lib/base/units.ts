@@ -1,4 +1,5 @@
 import { invalidOption } from './errors.js'
+import { show } from './options.js'
 
 const durations: Record<string, number> = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
@@ -53,8 +54,4 @@ export function parseSize(option: string, size: Size, least = 0): number {
   if (!Number.isSafeInteger(bytes) || bytes < least)
     throw invalidOption(option, `${show(size)} is no size; bytes or '64MiB' are`)
   return bytes
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

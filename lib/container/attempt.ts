@@ -1,7 +1,6 @@
-import { CofferdamError, type Duration, parseDuration } from '../base/index.js'
-import { encode, type Step } from '../plan/index.js'
-import { dieWithHostStep } from '../process/index.js'
-import { Init, ownerOfSteps } from './init.js'
+import type { Duration } from '../base/index.js'
+import type { Step } from '../plan/index.js'
+import { job } from '../run/index.js'
 
 /** Options of {@link attempt}. */
 export interface AttemptOptions {
@@ -26,19 +25,5 @@ export async function attempt(
   steps: readonly Step[],
   { timeout = 2000 }: AttemptOptions = {},
 ): Promise<void> {
-  const milliseconds = parseDuration('timeout', timeout)
-  const init = new Init('the attempt', ownerOfSteps('attempt'))
-  const timer = setTimeout(
-    () => init.fail(new CofferdamError('the attempt took too long', { code: 'ETIMEDOUT' })),
-    milliseconds,
-  )
-  try {
-    const setup = encode([dieWithHostStep(), ...steps])
-    await init.run({ cloneFlags: 0, host: null, ahead: null, setup })
-    // Of a plan that goes on in a child, its end of file comes first.
-    await init.end()
-    if (init.error !== undefined) throw init.error
-  } finally {
-    clearTimeout(timer)
-  }
+  await job('the attempt', steps, { timeout })
 }

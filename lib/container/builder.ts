@@ -1,25 +1,50 @@
 import { randomBytes } from 'node:crypto'
-import { flagOption, hostPathOption, invalidOption, onlyKeys, textOption } from '../base/index.js'
-import type { Capability } from '../capabilities/index.js'
+import {
+  flagOption,
+  hostPathOption,
+  invalidOption,
+  onlyKeys,
+  plainCopy,
+  show,
+  signalOption,
+  textOption,
+  wordOption,
+} from '../base/index.js'
+import type { CapabilitySet } from '../capabilities/index.js'
+import { type DeviceRule, devicesOption, type Limits, parseLimits } from '../cgroups/index.js'
 import {
   checkMount,
-  checkOverlay,
+  checkRoot,
+  type EmptyRoot,
   type Mount,
   type Origin,
   type OverlayRoot,
+  type Root,
 } from '../mounts/index.js'
 import {
   checkIdMappings,
+  checkReference,
+  checkTimeOffsets,
   HOSTNAME_MAX,
-  hostId,
   type IdMappings,
   kinds,
   type NamespaceKind,
+  type NamespaceReferences,
+  type TimeOffsets,
 } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
-import type { ProcessOptions } from '../process/index.js'
-import { checkStep, copyCapabilities, joined, originOption, targets } from './check.js'
+import { type ProcessOptions, parseSysctls, processOptions } from '../process/index.js'
+import { copyCapabilities } from './capabilities.js'
+import {
+  checkPlacedStep,
+  joined,
+  originOption,
+  type RootfsOptions,
+  rootOptions,
+  targets,
+} from './check.js'
 import type {
+  CapabilityChange,
   CapabilityOptions,
   Configuration,
   Isolation,
@@ -27,6 +52,7 @@ import type {
   StepPlacement,
 } from './configuration.js'
 import { Box } from './container.js'
+import { type GroupOptions, groupOptions } from './group.js'
 import { addHooks, type Hooks } from './hooks.js'
 import { explain, forget, type Prepared, prepare, specify } from './prepare.js'
 import { defaultStateFolder } from './state.js'
@@ -45,7 +71,7 @@ function randomId(): string {
 
 function checkId(id: string): string {
   if (typeof id !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(id))
-    throw invalidOption('id', `${String(id)} is none: letters, digits, _ . - are`)
+    throw invalidOption('id', `${show(id)} is none: letters, digits, _ . - are`)
   return id
 }
 
@@ -79,7 +105,7 @@ export interface CreateOptions {
 }
 
 /** What {@link Container.isolate} takes: kinds, or kinds with a namespace to join. */
-export type IsolationOption = NamespaceKind | Partial<Record<NamespaceKind, string>>
+export type IsolationOption = NamespaceKind | NamespaceReferences
 
 /**
  * Describes a container, and makes it: each method adds to the description and
@@ -106,9 +132,15 @@ export class Container {
       id,
       lifetime: 'attached',
       rootfs: undefined,
+      rootChange: 'pivot',
+      rootPropagation: [],
+      rootNodev: undefined,
       isolation: undefined,
       idMappings: undefined,
+      timeOffsets: undefined,
       hostname: undefined,
+      domainname: undefined,
+      sysctls: undefined,
       mounts: [],
       capabilities: undefined,
       maskedPaths: undefined,
@@ -119,31 +151,47 @@ export class Container {
       sysfs: 'new',
       steps: [],
       hooks: undefined,
+      limits: undefined,
+      limitsOptional: false,
+      devices: undefined,
+      group: undefined,
       bundle: undefined,
       annotations: undefined,
     }
   }
 
   /**
-   * The root file system: a directory of the host, or an `overlay()`. Without
-   * one the container sees the host's files.
+   * The root file system: a directory of the host, an `overlay()`, or an `emptyRoot()`,
+   * to be filled by `mount()`. Without one the container sees the
+   * host's files.
    */
-  rootfs(root: string | OverlayRoot, options: { readonly?: boolean } = {}): this {
-    onlyKeys('rootfs', options, ['readonly'])
-    const readonly = flagOption('rootfs.readonly', options.readonly, false)
-    if (typeof root === 'string')
-      this.#change().rootfs = { type: 'directory', path: hostPathOption('rootfs', root), readonly }
-    else if (root?.type === 'overlay') this.#change().rootfs = { ...checkOverlay(root), readonly }
-    else throw invalidOption('rootfs', 'must be a path or an overlay()')
+  rootfs(root: string | OverlayRoot | EmptyRoot, options: RootfsOptions = {}): this {
+    onlyKeys('rootfs', options, ['readonly', 'nodev', 'change', 'propagation'])
+    const { readonly, nodev, change, propagation } = rootOptions(options)
+    const rootfs: Root =
+      typeof root === 'string'
+        ? { type: 'directory', path: hostPathOption('rootfs', root), readonly }
+        : { ...checkRoot(root), ...(readonly ? { readonly } : {}) }
+    Object.assign(this.#change(), {
+      rootfs,
+      rootChange: change,
+      rootPropagation: propagation,
+      rootNodev: nodev,
+    })
     return this
   }
 
   /**
    * Which namespaces the container does not share with the host: a new one of
-   * each kind named, or an existing one by its path. Replaces the default.
+   * each kind named, or an existing one: by its path, as that of a process or one
+   * that is pinned, by a process that is in it, `{ pid }` or `{ pidfd }`, or by a
+   * descriptor, `{ fd }`, which must be open when `create()` is called. Replaces the
+   * default. `namespaces.namespacesOf()` names all those of a process; there is nothing to
+   * be joined where it is in the same as this program.
    *
    * ```ts
-   * builder.isolate('mount', 'pid', { network: '/proc/7/ns/net' })
+   * builder.isolate('mount', 'pid', { network: '/run/netns/blue', ipc: { pid: 7 } })
+   * builder.isolate('mount', namespaces.namespacesOf({ pid: 7 }, ['network', 'uts']))
    * ```
    */
   isolate(...options: IsolationOption[]): this {
@@ -151,19 +199,17 @@ export class Container {
       ...this.#configuration.isolation,
     }
     for (const option of options) {
-      const entries: [string, Isolation][] =
-        typeof option === 'string'
-          ? [[option, 'new']]
-          : Object.entries(joined(option)).map(([kind, path]) => [kind, { join: path }])
-      for (const [kind, how] of entries) {
+      const named = typeof option === 'string' ? { [option]: 'new' as const } : joined(option)
+      for (const [kind, how] of Object.entries(named)) {
         if (!Object.hasOwn(kinds, kind))
           throw invalidOption(
             'isolate',
             `there is no namespace ${JSON.stringify(kind)}; there are ${Object.keys(kinds).join(', ')}`,
           )
-        if (typeof how === 'object' && !textOption(`isolate.${kind}`, how.join).startsWith('/'))
+        if (typeof option !== 'string' && typeof how === 'string' && !how.startsWith('/'))
           throw invalidOption(`isolate.${kind}`, 'must be the absolute path of a namespace')
-        isolation[kind as NamespaceKind] = how
+        isolation[kind as NamespaceKind] =
+          typeof option === 'string' ? 'new' : { join: checkReference(`isolate.${kind}`, how) }
       }
     }
     this.#change().isolation = isolation
@@ -181,11 +227,22 @@ export class Container {
    * ```
    */
   idMappings(mappings: IdMappings): this {
-    const checked = checkIdMappings('idMappings', mappings)
-    for (const side of ['uid', 'gid'] as const)
-      if (hostId(checked[side], 0) === undefined)
-        throw invalidOption(`idMappings.${side}`, 'has no root, id 0 of the container')
-    this.#change().idMappings = checked
+    this.#change().idMappings = checkIdMappings('idMappings', mappings, true)
+    return this
+  }
+
+  /**
+   * By how much its clocks are ahead of the machine's, or behind; adds `'time'` to
+   * what is isolated. CLOCK_REALTIME, the time of day, is everybody's.
+   * time_namespaces(7); `ERANGE` when a clock would show less than nothing.
+   * Equivalent to: `unshare --time --boottime …`
+   *
+   * ```ts
+   * builder.timeOffsets({ monotonic: '1d', boottime: { seconds: 3600 } })
+   * ```
+   */
+  timeOffsets(offsets: TimeOffsets): this {
+    this.#change().timeOffsets = checkTimeOffsets('timeOffsets', offsets)
     return this
   }
 
@@ -197,7 +254,42 @@ export class Container {
     return this
   }
 
-  /** Adds mounts, made by `bind()` and `tmpfs()`, in this order. */
+  /**
+   * Its NIS domain name, 1 to 64 bytes, which has nothing to do with DNS. Default:
+   * the host's. setdomainname(2). Equivalent to: `docker run --domainname`
+   */
+  domainname(name: string): this {
+    if (Buffer.byteLength(textOption('domainname', name)) > HOSTNAME_MAX)
+      throw invalidOption('domainname', `must have 1 to ${HOSTNAME_MAX} bytes`)
+    this.#change().domainname = name
+    return this
+  }
+
+  /**
+   * Kernel parameters of the container's own namespaces, by the names that
+   * sysctl(8) takes: `net.*` of its network, `fs.mqueue.*`, `kernel.msg*`,
+   * `kernel.sem` and `kernel.shm*` of its IPC namespace, `kernel.domainname`, and
+   * `user.*` of a new user namespace. Adds to what was said before. What concerns
+   * the whole machine is refused, and so is what would change a namespace that this
+   * program is in itself. proc_sys(5). Equivalent to: `docker run --sysctl`
+   *
+   * ```ts
+   * builder.sysctls({ 'net.ipv4.ip_forward': 1, 'kernel.msgmax': 65536 })
+   * ```
+   */
+  sysctls(sysctls: Readonly<Record<string, string | number>>): this {
+    const added = parseSysctls('sysctls', sysctls)
+    const before = this.#configuration.sysctls ?? []
+    const kept = before.filter(({ path }) => added.every(other => other.path !== path))
+    this.#change().sysctls = [...kept, ...added]
+    return this
+  }
+
+  /**
+   * Adds mounts, made by `bind()`, `tmpfs()` and what else `cofferdam/mounts` has; and
+   * files, directories, links and devices; and changes to what was mounted before. They
+   * are made in this order.
+   */
   mount(...mounts: Mount[]): this {
     const checked = mounts.map(checkMount)
     this.#change().mounts.push(...checked)
@@ -205,11 +297,24 @@ export class Container {
   }
 
   /**
-   * The capabilities that programs in it have, by name; a list stands for the
-   * bounding, effective and permitted sets. Replaces the default, which is
-   * Docker's. capabilities(7)
+   * The capabilities that programs in it have. A list, or `'all'`, stands for the
+   * bounding, effective and permitted sets, of which an ordinary user only has the
+   * bounding one; `add` and `drop` change the default, which is Docker's; all other
+   * options are the sets themselves. Replaces what was said before. capabilities(7)
+   *
+   * ```ts
+   * builder.capabilities(['NET_BIND_SERVICE'])
+   * builder.capabilities({ drop: ['ALL'], add: ['CHOWN'] }) // as docker run has it
+   * builder.capabilities({ add: ['SYS_PTRACE'], securebits: ['no_setuid_fixup'] })
+   * const own = ['NET_RAW'] as const // also for an ordinary user, by the ambient set
+   * builder.capabilities({ bounding: own, permitted: own, inheritable: own, ambient: own })
+   * ```
+   *
+   * `'all'` are those that this program can hand on: in a user namespace all that
+   * the kernel has. To name one that it can't is an error, `EPERM`, of `create()`;
+   * one that the kernel does not have, `ERR_UNSUPPORTED`.
    */
-  capabilities(capabilities: readonly Capability[] | CapabilityOptions): this {
+  capabilities(capabilities: CapabilitySet | CapabilityOptions | CapabilityChange): this {
     this.#change().capabilities = copyCapabilities(capabilities)
     return this
   }
@@ -260,17 +365,68 @@ export class Container {
     return this
   }
 
+  /**
+   * What its processes may use, all together. Adds to what was said before. The
+   * container gets a control group of its own, also by `limits({})`: its processes
+   * start in it, are counted in it, and can be paused. See {@link Limits}; cgroups(7).
+   * Equivalent to: `docker run --memory 256m --cpus 0.5 --pids-limit 64`
+   *
+   * ```ts
+   * builder.limits({ memory: '256MiB', cpus: 0.5, pids: 64 })
+   * builder.limits({ memory: { max: '1GiB', high: '900MiB' }, cpu: { weight: 50 } })
+   * ```
+   *
+   * @param options With `optional`, a container that can have no group, or not these
+   * limits, is made all the same, and `box.omitted` says so. Default: it is an error.
+   */
+  limits(limits: Limits, options: { optional?: boolean } = {}): this {
+    onlyKeys('limits', options, ['optional'])
+    const limitsOptional = flagOption('limits.optional', options.optional, false)
+    const all = { ...this.#configuration.limits, ...parseLimits('limits', limits) }
+    Object.assign(this.#change(), { limits: all, limitsOptional })
+    return this
+  }
+
+  /**
+   * Which device files its processes may make, read and write, after the OCI's default
+   * list: of rules that concern the same device the last one counts. Replaces what was
+   * said before. A container that has a control group has the default list anyway, unless
+   * it has a user namespace, in which no device files can be made. Device files that are
+   * made in the root and in `/dev` can be opened then, as far as the rules allow it; see
+   * {@link RootfsOptions.nodev}. mknod(2);
+   * `Cgroup.setDevices()`. Equivalent to: `docker run --device-cgroup-rule`
+   *
+   * ```ts
+   * builder.devices([{ allow: true, type: 'c', major: 10, minor: 229, access: 'rw' }]) // fuse
+   * builder.devices(['a *:* rwm']) // all there are
+   * ```
+   */
+  devices(rules: readonly (DeviceRule | string)[]): this {
+    devicesOption('devices', rules)
+    this.#change().devices = plainCopy('devices', rules)
+    return this
+  }
+
+  /**
+   * Where its control group is; it gets one of its own also by this.
+   * Replaces what was said before. Equivalent to: `docker run --cgroup-parent`
+   */
+  cgroup(options: GroupOptions = {}): this {
+    this.#change().group = groupOptions(options)
+    return this
+  }
+
   /** What `start()` runs when it is not told, and the defaults of its options. */
   process(process: { argv: readonly string[] } & ProcessOptions): this {
-    onlyKeys('process', process, ['argv', 'env', 'cwd', 'user', 'umask', 'terminal', 'init'])
-    specify(this.#configuration, process.argv, process)
-    this.#change().process = structuredClone(process)
+    onlyKeys('process', process, ['argv', ...processOptions])
+    specify(process)
+    this.#change().process = plainCopy('process', process)
     return this
   }
 
   /** Adds a step of your own; `cofferdam/plan` has what to make it of. */
   step(step: Step, placement: StepPlacement = {}): this {
-    checkStep(step, placement)
+    checkPlacedStep(step, placement)
     this.#change().steps.push({ step, placement: { ...placement } })
     return this
   }
@@ -345,19 +501,14 @@ export class Container {
   async create(options: CreateOptions = {}): Promise<Box> {
     onlyKeys('create', options, ['lifetime', 'stateFolder', 'signal'])
     const { lifetime = 'attached' } = options
-    if (!lifetimes.includes(lifetime))
-      throw invalidOption(
-        'create.lifetime',
-        `${String(lifetime)} is none; ${lifetimes.join(', ')} are`,
-      )
+    wordOption('create.lifetime', lifetime, lifetimes)
     const root = stateRoot('create', options)
-    if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-      throw invalidOption('create.signal', 'must be an AbortSignal')
-    options.signal?.throwIfAborted()
+    const signal = signalOption('create.signal', options.signal)
+    signal?.throwIfAborted()
     const { configuration, prepared } = this.#prepare(lifetime)
     const id = configuration.id ?? randomId()
     try {
-      return await Box.create(root, id, configuration, prepared, options.signal)
+      return await Box.create(root, id, configuration, prepared, signal)
     } catch (error) {
       // What it looked like may have changed since it was looked at.
       this.#ready = undefined
@@ -374,23 +525,24 @@ export class Container {
    * @throws CofferdamError `ENOENT` when there is none of that name.
    */
   static async load(id: string, options: StateOptions = {}): Promise<Box> {
-    return Box.load(stateRoot('load', options), checkId(id))
+    return await Box.load(stateRoot('load', options), checkId(id))
   }
 
   /** All containers that {@link load} finds. Equivalent to: `docker ps --all` */
   static async list(options: StateOptions = {}): Promise<Box[]> {
-    return Box.list(stateRoot('list', options))
+    return await Box.list(stateRoot('list', options))
   }
 
   /** What is said to the builder later does not change what has been made. */
   #prepare(lifetime: Lifetime): { configuration: Configuration; prepared: Prepared } {
-    if (this.#ready?.configuration.lifetime !== lifetime) {
-      const { mounts, steps } = this.#configuration
-      const copy = { ...this.#configuration, lifetime, mounts: [...mounts], steps: [...steps] }
-      const configuration = withUserNamespace(copy)
-      this.#ready = { configuration, prepared: prepare(configuration) }
-    }
-    return this.#ready
+    if (this.#ready?.configuration.lifetime === lifetime) return this.#ready
+    const { mounts, steps } = this.#configuration
+    const copy = { ...this.#configuration, lifetime, mounts: [...mounts], steps: [...steps] }
+    const configuration = withUserNamespace(copy)
+    const ready = { configuration, prepared: prepare(configuration) }
+    // What a path says is this program's own namespace may be another one the next time.
+    if (configuration.isolation === copy.isolation) this.#ready = ready
+    return ready
   }
 
   /** The description, to be changed. */

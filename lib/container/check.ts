@@ -1,16 +1,24 @@
-import { conflict, invalidOption, onlyKeys } from '../base/index.js'
-import type { Capability } from '../capabilities/index.js'
-import { checkTarget, type Origin } from '../mounts/index.js'
-import type { Step } from '../plan/index.js'
-import type { CapabilityOptions, StepPlacement } from './configuration.js'
+import { conflict, flagOption, invalidOption, onlyKeys, wordOption } from '../base/index.js'
+import {
+  checkTarget,
+  type Origin,
+  type PropagationMode,
+  type PropagationOption,
+  propagationOption,
+  type RootChange,
+  rootChanges,
+} from '../mounts/index.js'
+import type { NamespaceReferences } from '../namespaces/index.js'
+import { checkStep, type Step } from '../plan/index.js'
+import type { StepPlacement } from './configuration.js'
 
 // What the builder is told, looked at before it is believed.
 
 /** The namespaces to join, by kind. */
-export function joined(option: unknown): Record<string, string> {
+export function joined(option: unknown): NamespaceReferences {
   if (typeof option !== 'object' || option === null || Object.keys(option).length === 0)
     throw invalidOption('isolate', 'must be kinds of namespaces, or { kind: path }')
-  return option as Record<string, string>
+  return option as NamespaceReferences
 }
 
 /** What `proc()` and `sysfs()` take. */
@@ -25,37 +33,9 @@ export function targets(option: string, paths: readonly string[]): string[] {
   return paths.map(path => checkTarget(option, path))
 }
 
-const capabilitySetNames = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'] as const
-
-/** A copy whose lists nobody else can change; names are looked at by `create()`. */
-export function copyCapabilities(
-  capabilities: readonly Capability[] | CapabilityOptions,
-): readonly Capability[] | CapabilityOptions {
-  const copy = (option: string, list: unknown): Capability[] => {
-    if (!Array.isArray(list)) throw invalidOption(option, 'must be a list of names')
-    return list.map(name => String(name) as Capability)
-  }
-  if (Array.isArray(capabilities)) return copy('capabilities', capabilities)
-  onlyKeys('capabilities', capabilities, capabilitySetNames)
-  const options = capabilities as CapabilityOptions
-  const sets: CapabilityOptions = {}
-  for (const name of capabilitySetNames)
-    if (options[name] !== undefined) sets[name] = copy(`capabilities.${name}`, options[name])
-  return sets
-}
-
 /** Refuses what is no step, or has no place. */
-export function checkStep(step: Step, placement: StepPlacement): void {
-  const wrong = (problem: string) => invalidOption('step', problem)
-  const name = step?.name
-  if (step?.side !== 'init' && step?.side !== 'host' && step?.side !== 'waiting')
-    throw wrong("must be made by plan.step() or plan.hostStep(), or have the side 'waiting'")
-  if (typeof name !== 'string' || name === '') throw wrong('has no name')
-  if (step.side === 'waiting') {
-    if (typeof step.run !== 'function') throw wrong(`${name}: run must be a function`)
-    if (step.undo !== undefined && typeof step.undo !== 'function')
-      throw wrong(`${name}: undo must be a function`)
-  } else if (!Array.isArray(step.operations)) throw wrong(`${name}: operations must be a list`)
+export function checkPlacedStep(step: Step, placement: StepPlacement): void {
+  checkStep('step', step)
   onlyKeys('step', placement, ['before', 'after', 'half'])
   const { before, after, half = 'setup' } = placement
   if (half !== 'setup' && half !== 'process')
@@ -63,5 +43,56 @@ export function checkStep(step: Step, placement: StepPlacement): void {
   if (before !== undefined && after !== undefined)
     throw conflict('step', 'stands before a step or after one, not both')
   if (step.side === 'host' && half === 'process')
-    throw wrong('the host has no part in the process half but waiting steps')
+    throw invalidOption('step', 'the host has no part in the process half but waiting steps')
+}
+
+/** Options of `Container.rootfs()`. */
+export interface RootfsOptions {
+  /** Nothing in it can be written but what is mounted on it. Default: false. */
+  readonly?: boolean
+  /**
+   * Device files in it, and such as are made in `/dev`, can't be opened (`EACCES`): those
+   * that an image brings, and those that root in the container makes. The ones that every
+   * container has, and those of `device()`, can. Default: true, but with rules of your
+   * own, `devices()`, which say of each device who may do what; of an `emptyRoot()` what
+   * it was told. mount(8) `nodev`
+   */
+  nodev?: boolean
+  /**
+   * How it becomes the root directory. `'pivot'`, the default, lets go of all that the
+   * host has mounted; pivot_root(2). `'move'` leaves it mounted underneath, out of
+   * reach, for hosts whose root is an initramfs, which pivot_root(2) can't leave.
+   * Equivalent to: `runc run --no-pivot`
+   *
+   * `'chroot'` is no isolation, and so never chosen by itself: chroot(2) changes where
+   * paths begin, and nothing else. Who has CAP_SYS_CHROOT, as root has by Docker's
+   * default, gets out of it with a second chroot(2) and `..`; a descriptor of a
+   * directory outside leads outside; and all mounts of the host are still there. It is
+   * for where nothing else can be had: it works without a mount namespace, and then
+   * nothing is mounted, `/proc` neither. Only for a root that is a directory.
+   */
+  change?: RootChange
+  /**
+   * Which mounts the root hears of, and tells others of; with `r` all in it do.
+   * `'rslave'`: what the host mounts below a root directory is seen inside too.
+   * `'rshared'`: mounts inside have peers of their own, as containers inside would
+   * want; the host hears of none. Default: `'rprivate'`, nothing.
+   */
+  propagation?: PropagationOption
+}
+
+/** {@link RootfsOptions}, checked. */
+export function rootOptions({ readonly, nodev, change = 'pivot', propagation }: RootfsOptions): {
+  readonly: boolean
+  nodev: boolean | undefined
+  change: RootChange
+  propagation: readonly PropagationMode[]
+} {
+  wordOption('rootfs.change', change, rootChanges)
+  return {
+    readonly: flagOption('rootfs.readonly', readonly, false),
+    nodev: nodev === undefined ? nodev : flagOption('rootfs.nodev', nodev, true),
+    change,
+    propagation: propagationOption('rootfs.propagation', propagation),
+  }
 }

@@ -1,17 +1,18 @@
-import { kinds } from '../namespaces/index.js'
 import {
   call,
   flags,
   type InitStep,
   keep,
+  kinds,
   named,
+  type Placeholder,
   park,
   type Slot,
   type Struct,
   slot,
   step,
-  type WaitingStep,
 } from '../plan/index.js'
+import { openFolder } from '../run/index.js'
 
 // What is different where a container may outlive the program that makes it.
 
@@ -42,15 +43,18 @@ function socketAt(name: string, socket: Slot) {
 
 /**
  * From here on a child goes on, in a new PID namespace if `pid` is true, and
- * this process stays as its keeper. clone3(2)
+ * this process stays as its keeper. clone3(2) `CLONE_INTO_CGROUP`, if `group` is the
+ * folder of a v2 group: the child is in it, and the keeper is not.
  */
-export function keeperStep(pid: boolean): InitStep {
+export function keeperStep(pid: boolean, group?: string | Placeholder): InitStep {
   const socket = slot('keeper-socket')
+  const folder = slot('group')
   return step(
     'keeper',
     ...socketAt('keeper', socket),
     call('listen', [socket, BACKLOG]),
-    keep(pid ? kinds.pid.flag : 0, socket, stateFolder),
+    ...(group === undefined ? [] : [openFolder(group, folder)]),
+    keep(pid ? kinds.pid.flag : 0, socket, stateFolder, group === undefined ? undefined : folder),
   )
 }
 
@@ -62,13 +66,6 @@ export const startSocketStep: InitStep = step(
   ...socketAt('start', startSocket),
   call('chdir', ['/']),
 )
-
-/** The host writes down which process init is. What it does is up to the container. */
-export const recordStep: WaitingStep = {
-  side: 'waiting',
-  name: 'record',
-  run: () => undefined,
-}
 
 /** Who can connect from now on knows that the container is whole. */
 export const listenStep: InitStep = step('listen', call('listen', [startSocket, BACKLOG]))

@@ -1,22 +1,48 @@
-import type { Capability } from '../capabilities/index.js'
-import type { DirectoryRoot, Mount, Origin, OverlayRoot } from '../mounts/index.js'
-import type { IdMappings, NamespaceKind } from '../namespaces/index.js'
+import type { Capability, CapabilitySet, Securebit } from '../capabilities/index.js'
+import type { CheckedLimits, DeviceRule } from '../cgroups/index.js'
+import type { Mount, Origin, PropagationMode, Root, RootChange } from '../mounts/index.js'
+import type {
+  CheckedTimeOffsets,
+  IdMappings,
+  NamespaceKind,
+  NamespaceReference,
+} from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
-import type { ProcessOptions } from '../process/index.js'
+import type { ProcessOptions, Sysctl } from '../process/index.js'
+import type { GroupOptions } from './group.js'
 import type { HookLists } from './hooks.js'
 
-/** How a namespace comes about: a new one, or an existing one by its path. */
-export type Isolation = 'new' | { join: string }
+/** How a namespace comes about: a new one, or an existing one. */
+export type Isolation = 'new' | { join: NamespaceReference }
 
-/** The sets of capabilities, as the OCI's runtime specification has them. */
+/**
+ * The sets of capabilities, as the OCI's runtime specification has them. Those that
+ * are left out are empty.
+ */
 export interface CapabilityOptions {
   /** What any later execve could at most gain. */
-  bounding?: readonly Capability[]
-  effective?: readonly Capability[]
-  permitted?: readonly Capability[]
-  inheritable?: readonly Capability[]
+  bounding?: CapabilitySet
+  effective?: CapabilitySet
+  permitted?: CapabilitySet
+  inheritable?: CapabilitySet
   /** What a program without privileges of its own gets as an ordinary user. */
-  ambient?: readonly Capability[]
+  ambient?: CapabilitySet
+  /**
+   * What is different about root and capabilities; all others are off. Without
+   * sets, the default ones. prctl(2) PR_SET_SECUREBITS. Equivalent to:
+   * `setpriv --securebits=…`
+   */
+  securebits?: readonly Securebit[]
+}
+
+/** What differs from the default capabilities. */
+export interface CapabilityChange {
+  /** `'ALL'`: all that this program can hand on. Equivalent to: `docker run --cap-add` */
+  add?: readonly (Capability | 'ALL')[]
+  /** `'ALL'`: all but what is added. Equivalent to: `docker run --cap-drop` */
+  drop?: readonly (Capability | 'ALL')[]
+  /** As {@link CapabilityOptions.securebits}. */
+  securebits?: readonly Securebit[]
 }
 
 /** Where a step of the caller's own goes. */
@@ -41,13 +67,22 @@ export type Lifetime = 'attached' | 'detached' | 'released'
 export interface Configuration {
   id: string | undefined
   lifetime: Lifetime
-  rootfs: OverlayRoot | DirectoryRoot | undefined
+  rootfs: Root | undefined
+  /** How the root is changed to, and which mounts it hears of. */
+  rootChange: RootChange
+  rootPropagation: readonly PropagationMode[]
+  /** Whether device files in it can't be opened, if that has been said; see {@link closesDevices}. */
+  rootNodev: boolean | undefined
   isolation: Partial<Record<NamespaceKind, Isolation>> | undefined
   /** Of a new user namespace, the caller's or the one that an ordinary user needs. */
   idMappings: IdMappings | undefined
+  /** Of a new time namespace. */
+  timeOffsets: CheckedTimeOffsets | undefined
   hostname: string | undefined
+  domainname: string | undefined
+  sysctls: readonly Sysctl[] | undefined
   mounts: Mount[]
-  capabilities: readonly Capability[] | CapabilityOptions | undefined
+  capabilities: CapabilitySet | CapabilityOptions | CapabilityChange | undefined
   maskedPaths: readonly string[] | undefined
   readonlyPaths: readonly string[] | undefined
   noNewPrivileges: boolean
@@ -57,6 +92,13 @@ export interface Configuration {
   sysfs: Origin
   steps: { step: Step; placement: StepPlacement }[]
   hooks: HookLists | undefined
+  /** Of its control group, in their normal form. */
+  limits: CheckedLimits | undefined
+  /** It can do without what the limits ask for. */
+  limitsOptional: boolean
+  /** Which devices its processes may use besides those of the default list. */
+  devices: readonly (DeviceRule | string)[] | undefined
+  group: GroupOptions | undefined
   /** What hooks are told of it. */
   bundle: string | undefined
   annotations: Readonly<Record<string, string>> | undefined
@@ -72,8 +114,25 @@ export const defaultIsolation: readonly NamespaceKind[] = [
   'cgroup',
 ]
 
+/** Whether it gets a control group of its own. */
+export function hasGroup({ limits, devices, group }: Configuration): boolean {
+  return limits !== undefined || devices !== undefined || group !== undefined
+}
+
+/**
+ * Whether device files that turn up in its root or in `/dev` can't be opened. Rules on devices
+ * that the caller gives, and that hold for sure, say it instead.
+ */
+export function closesDevices({ rootNodev, devices, limitsOptional }: Configuration): boolean {
+  return rootNodev ?? (devices === undefined || limitsOptional)
+}
+
 /** Whether the container gets a namespace of this kind of its own. */
-export function isolates({ isolation, idMappings }: Configuration, kind: NamespaceKind): boolean {
+export function isolates(
+  { isolation, idMappings, timeOffsets }: Configuration,
+  kind: NamespaceKind,
+): boolean {
   if (kind === 'user' && idMappings !== undefined) return true
+  if (kind === 'time' && timeOffsets !== undefined) return true
   return isolation === undefined ? defaultIsolation.includes(kind) : isolation[kind] === 'new'
 }

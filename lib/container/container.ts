@@ -1,26 +1,59 @@
+import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   CofferdamError,
-  conflict,
   type Duration,
   flagOption,
   native,
   onlyKeys,
   parseDuration,
 } from '../base/index.js'
+import {
+  type Cgroup,
+  type Limits,
+  parseLimits,
+  type Stats,
+  type StatsOptions,
+} from '../cgroups/index.js'
 import { type NamespaceKind, pathOf } from '../namespaces/index.js'
-import type { EncodedPlan, HostContext, Operation, WaitingStep } from '../plan/index.js'
-import { findUser, isNamed, type ProcessOptions, processKey } from '../process/index.js'
-import { isolates } from './compose.js'
-import { recordStep } from './compose-kept.js'
+import type { EncodedPlan, HostContext, Made, Operation, WaitingStep } from '../plan/index.js'
+import type { Attributes } from '../process/index.js'
+import {
+  type ContainerProcess,
+  type Exit,
+  Init,
+  type Owner,
+  type ParsedStdio,
+  type PipedProcess,
+  recordStep,
+  type SignalName,
+  signalNumber,
+  TERMINAL,
+  Terminal,
+} from '../run/index.js'
+import { type GroupMounts, groupMounts, joinGroupStep } from './compose-group.js'
 import type { Configuration } from './configuration.js'
-import { readInside, signalOthers } from './errand.js'
+import { hasGroup, isolates } from './configuration.js'
+import { signalOthers } from './errand.js'
+import {
+  type ContainerEvents,
+  type ContainerEventsOptions,
+  groupEvents,
+  PlainEvents,
+} from './events.js'
 import { archive, extract, type FileOptions, type FileOwner } from './files.js'
+import {
+  findGroup,
+  isGroupRecord,
+  makeGroup,
+  type OwnGroup,
+  recordedGroup,
+  withGroup,
+} from './group.js'
 import { HookRunner } from './hook-runner.js'
 import { hookPointOf } from './hooks.js'
-import { Init, type Owner } from './init.js'
-import { Journal } from './journal.js'
-import { TERMINAL } from './keeper.js'
+import { Journal, type JournalEntry } from './journal.js'
 import { Kept, storable } from './kept.js'
 import {
   explain,
@@ -28,24 +61,19 @@ import {
   type Prepared,
   type PreparedProcesses,
   prepareExec,
-  prepareProcess,
+  prepareLaunch,
   prepareProcesses,
-  specify,
 } from './prepare.js'
-import type { ContainerProcess, Exit, PipedProcess } from './process.js'
-import { descendants, type ProcessInfo, processesOfNamespace } from './processes.js'
-import { type SignalName, signalNumber } from './signals.js'
+import {
+  descendants,
+  type ProcessInfo,
+  processesOfGroup,
+  processesOfNamespace,
+} from './processes.js'
+import { type Asked, execOptions, requested, type StartOptions, startOptions } from './request.js'
 import { type Lock, nameTaken, StateFolder } from './state.js'
-import { isLogged, type ParsedStdio, parseStdio, type Stdio } from './stdio.js'
 import { recordedTarget, removeLeftTargets, targetEntries, targetsAreLeft } from './targets.js'
-import { Terminal } from './terminal.js'
 import { hasUserNamespace, pipeOwner } from './user-namespace.js'
-
-/** What {@link Box.start} and {@link Box.exec} take besides the program and its arguments. */
-export interface StartOptions extends ProcessOptions {
-  /** Where the standard streams go. Default: `'pipe'`. */
-  stdio?: Stdio
-}
 
 /** A step that failed and was left out, as the caller had allowed. */
 export interface Omission {
@@ -56,9 +84,22 @@ export interface Omission {
 /**
  * Where a container stands: `creating` until it is parked, `created` until its
  * first process is sent, `starting` until that has been executed, `running`
- * until it ends, `stopped` until `delete()`.
+ * until it ends, `paused` in between, `stopped` until `delete()`.
  */
-export type Status = 'creating' | 'created' | 'starting' | 'running' | 'stopped' | 'deleted'
+export type Status =
+  | 'creating'
+  | 'created'
+  | 'starting'
+  | 'running'
+  | 'paused'
+  | 'stopped'
+  | 'deleted'
+
+const SIGKILL = constants.signals.SIGKILL
+
+/** How often, and after how many milliseconds, it is tried again to remove what is in use. */
+const TRIES = 50
+const PAUSE = 10
 
 /** The attached containers of this program, by state folder and name. */
 const boxes = new Map<string, Box>()
@@ -82,6 +123,7 @@ export class Box implements AsyncDisposable {
   /** Where an attached one writes its journal, if it has any. */
   #folder: StateFolder | undefined
   #ownInit: Init | undefined
+  #group: OwnGroup | undefined
   /** Undefined when it has none. */
   readonly #hooks: HookRunner | undefined
   /** Hooks run before the first process is sent. */
@@ -93,8 +135,10 @@ export class Box implements AsyncDisposable {
   readonly #others = new Set<Init>()
   /** Its processes, as long as they may hold descriptors. */
   readonly #processes = new Set<ContainerProcess>()
+  /** To be told when it is deleted. */
+  readonly #events = new Set<PlainEvents>()
   /** The host function that is under way, if any. */
-  #hostStep: Promise<void> | undefined
+  #hostStep: Promise<unknown> | undefined
   #deleting: Promise<void> | undefined
   #deleted = false
 
@@ -115,6 +159,7 @@ export class Box implements AsyncDisposable {
         configuration,
         prepared,
         init: () => this.#init,
+        group: () => this.#group,
         stateFolder: `${root}/${id}`,
       })
   }
@@ -130,18 +175,25 @@ export class Box implements AsyncDisposable {
     const box = new Box(root, id, configuration, prepared)
     const lock = box.#claim()
     const init = new Init(`container ${id}`, box.#owner())
-    box.#ownInit = init
     const abort = () => init.fail(asError(signal?.reason))
     try {
       const folder = box.#kept?.folder
-      const launch = (descriptor?: number) => init.launch(prepared, undefined, descriptor)
+      if (hasGroup(configuration)) {
+        folder?.publish(storable(configuration))
+        await box.#makeGroup()
+        if (signal?.aborted) throw asError(signal.reason)
+      }
+      box.#ownInit = init
+      const plan = prepareLaunch(configuration, prepared, box.#groupMounts())
+      const launch = (descriptor?: number) => init.launch(plan, undefined, descriptor)
       const parked = folder === undefined ? launch() : folder.use(launch)
-      if (folder !== undefined) box.#publish(folder, init)
+      if (folder?.isNamed === false) box.#publish(folder, init)
       signal?.addEventListener('abort', abort)
       await parked
       box.#hooks?.made()
       return box
-    } catch (error) {
+    } catch (failure) {
+      const error = await withGroup(failure, box.#group)
       // Nobody gets this container, so nobody could delete it.
       await box.#takeBack().catch(undoError => {
         throw withUndo(error as Error, undoError)
@@ -155,7 +207,7 @@ export class Box implements AsyncDisposable {
   }
 
   /** @internal What `Container.load()` does. */
-  static load(root: string, id: string): Box {
+  static async load(root: string, id: string): Promise<Box> {
     const own = boxes.get(`${root}/${id}`)
     if (own !== undefined) return own
     const folder = StateFolder.open(root, id)
@@ -165,22 +217,38 @@ export class Box implements AsyncDisposable {
     box.#kept = kept
     box.#createdAt = createdAt
     if (kept.init !== undefined) box.#hooks?.made()
+    if (hasGroup(configuration)) box.#group = await findGroup(Journal.load(folder, recorded))
     return box
   }
 
   /** @internal What `Container.list()` does. */
-  static list(root: string): Box[] {
+  static async list(root: string): Promise<Box[]> {
     const own = [...boxes.values()].filter(box => box.#root === root)
     const names = new Set(own.map(box => box.id))
     for (const name of StateFolder.names(root)) {
       if (names.has(name)) continue
       try {
-        own.push(Box.load(root, name))
+        own.push(await Box.load(root, name))
       } catch (error) {
         if ((error as CofferdamError).code !== 'ENOENT') throw error // deleted meanwhile
       }
     }
     return own.sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Makes its control group, or notes that there is none where that was said to be no harm. */
+  async #makeGroup(): Promise<void> {
+    const making = makeGroup(this.#configuration, this.id, this.#journal)
+    this.#hostStep = making
+    try {
+      const { group, omitted } = await making
+      this.#group = group
+      this.omitted.push(...omitted)
+    } finally {
+      this.#hostStep = undefined
+    }
+    if (this.#deleting !== undefined)
+      throw new CofferdamError('create: the container was deleted', { code: 'ABORT_ERR' })
   }
 
   /** Takes the name: of an attached container in this program, of others for all. */
@@ -278,17 +346,24 @@ export class Box implements AsyncDisposable {
     const kept = this.#kept
     if (this.#main === undefined && kept?.started !== undefined) {
       const { status } = this
-      if (status === 'running' || status === 'stopped') this.#main = this.#init.found()
+      if (status === 'running' || status === 'paused' || status === 'stopped')
+        this.#main = this.#init.found()
     }
     return this.#main
   }
 
   get status(): Status {
     if (this.#deleted) return 'deleted'
-    if (this.#kept !== undefined) return this.#kept.status
+    const status = this.#kept === undefined ? this.#ownStatus() : this.#kept.status
+    return status === 'running' && this.#group?.isFrozen() ? 'paused' : status
+  }
+
+  /** Of one that ends with this program. */
+  #ownStatus(): Status {
+    if (this.#ownInit === undefined) return 'creating' // its group is being made
     const { status } = this.#init
-    if (status === 'parked' && this.#starting) return 'starting'
-    return status === 'parked' ? 'created' : status === 'ended' ? 'stopped' : status
+    if (status === 'parked') return this.#starting ? 'starting' : 'created'
+    return status === 'ended' ? 'stopped' : status
   }
 
   /** The plan, printed: every step and system call in order, on both sides. */
@@ -315,12 +390,11 @@ export class Box implements AsyncDisposable {
     const kept = this.#kept
     // Of one that this program has made it knows; and the lock tells the rest.
     if (kept === undefined || this.#ownInit?.status !== 'parked') this.#mustBe('created', 'start')
+    const request = requested(this.#asked(true), argv, options)
     const lock = await kept?.folder.lock()
     let hooking = false
     try {
-      let [plan, wanted] = this.#prepareStart(argv, options, true)
-      const resolved = isNamed(this.#userOf(options)) ? await this.#lookUp(options) : options
-      if (resolved !== options) [plan, wanted] = this.#prepareStart(argv, resolved, true)
+      const { plan, wanted } = typeof request === 'function' ? await request() : request
       if (this.#hooks?.has('startContainer')) {
         hooking = true
         await this.#runStartHooks('startContainer', this.pid)
@@ -433,19 +507,11 @@ export class Box implements AsyncDisposable {
     onlyKeys('exec', options, execOptions)
     this.#mustBe('running', 'exec')
     const alone = { ...options, init: false }
-    let [plan, wanted] = this.#prepareStart(argv, alone, false)
-    const resolved = await this.#lookUp(alone)
+    const request = requested(this.#asked(false), argv, alone)
+    const { plan, wanted, specification } =
+      typeof request === 'function' ? await request() : request
     this.#mustBe('running', 'exec') // still
-    if (resolved !== alone) [plan, wanted] = this.#prepareStart(argv, resolved, false)
-    const init = new Init(`a process of container ${this.id}`, {
-      texts: encoded => this.#texts(encoded),
-      waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
-      making: () => undefined,
-      omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
-    })
-    this.#others.add(init)
-    void init.end().then(() => this.#others.delete(init))
-    await init.launch(prepareExec(this.#configuration, this.#prepared), this.#init)
+    const init = await this.#join(specification.attributes)
     let process: ContainerProcess
     try {
       process = await init.start(plan, wanted, this.#pipeOwner())
@@ -459,14 +525,42 @@ export class Box implements AsyncDisposable {
     return process
   }
 
+  /** Makes a process that has joined it, and is parked. */
+  async #join(attributes: Attributes | undefined, leaf?: string): Promise<Init> {
+    const init = new Init(`a process of container ${this.id}`, {
+      texts: encoded => this.#texts(encoded, leaf),
+      waiting: (step, pid, descriptor) => this.#runHostStep(step, pid, descriptor),
+      making: () => undefined,
+      omitted: error => void this.omitted.push({ step: error.step ?? '', error }),
+    })
+    this.#others.add(init)
+    void init.end().then(() => this.#others.delete(init))
+    const mounts = this.#groupMounts()
+    const launch = prepareExec(this.#configuration, this.#prepared, attributes, mounts)
+    try {
+      await init.launch(launch, this.#init)
+      return init
+    } catch (error) {
+      const { code, syscall } = error as CofferdamError
+      const { pid } = this
+      const full = code === 'EBUSY' && syscall === 'clone3' && leaf === undefined
+      if (!full || this.#group === undefined || pid === undefined) throw error
+      return await this.#join(attributes, this.#group.leaf(pid))
+    }
+  }
+
   /**
    * Sends a signal to the first process; see {@link ContainerProcess.kill}. One
    * that is parked gets none but SIGKILL. With `all`, to every process of the
    * container, the first one last.
    *
+   * To one that is paused signals come when it goes on, but for SIGKILL, which ends
+   * it at once.
+   *
    * @throws CofferdamError `ESRCH` when it has ended, `ERR_INVALID_OPTION` for
    * a signal that there is not, `ERR_UNSUPPORTED` for all of a container that
-   * has no PID namespace, and so nothing to know its processes by.
+   * has neither a PID namespace nor a control group, and so nothing to know its
+   * processes by.
    */
   async kill(
     signal: SignalName | number = 'SIGTERM',
@@ -474,28 +568,139 @@ export class Box implements AsyncDisposable {
   ): Promise<void> {
     onlyKeys('kill', options, ['all'])
     const number = signalNumber(signal)
-    if (flagOption('kill.all', options.all, false)) {
-      if (!isolates(this.#configuration, 'pid'))
+    const { status } = this
+    if (flagOption('kill.all', options.all, false) && (await this.#killOthers(number))) return
+    this.#init.signal(number)
+    // The freezer of version 1 holds up SIGKILL too.
+    if (status === 'paused' && number === SIGKILL) await this.#group?.outer.thaw()
+  }
+
+  /** Sends a signal to all but the first process; gives whether that has had it too. */
+  async #killOthers(number: number): Promise<boolean> {
+    const { status } = this
+    if (!isolates(this.#configuration, 'pid')) {
+      if (this.#group === undefined)
         throw new CofferdamError('kill.all: the container has no PID namespace of its own', {
           code: 'ERR_UNSUPPORTED',
           option: 'kill.all',
-          hint: "isolate('pid'), or signal each process that exec() gave",
+          hint: "isolate('pid'), or limits({}), or signal each process that exec() gave",
         })
-      const kinds = hasUserNamespace(this.#configuration)
-        ? (['user', 'pid'] as const)
-        : ['pid' as const]
-      if (this.status === 'running') {
-        await signalOthers(this.#init, kinds, number)
-        // A first process that ends with the others has had its signal.
-        if (this.#init.status === 'ended') return
-      }
+      if (status !== 'running' && status !== 'paused') return false
+      await this.#group.outer.kill(number)
+      return true
     }
-    this.#init.signal(number)
+    // Who would have to tell the others is not to be made in a group that is frozen.
+    if (status === 'paused') {
+      await this.#group?.outer.kill(number)
+      return true
+    }
+    if (status !== 'running') return false
+    const kinds = hasUserNamespace(this.#configuration)
+      ? (['user', 'pid'] as const)
+      : ['pid' as const]
+    await signalOthers(this.#init, kinds, number)
+    // A first process that ends with the others has had its signal.
+    return this.#init.status === 'ended'
+  }
+
+  /**
+   * Stops all its processes where they are, until {@link resume}. Resolves when the
+   * kernel has done it. cgroups(7) `cgroup.freeze`; on v1 the freezer. Equivalent to:
+   * `docker pause`
+   *
+   * @throws CofferdamError `ERR_STATE` when it is not running, or has no control group
+   * of its own, which `limits({})` gives it.
+   */
+  async pause(): Promise<void> {
+    const group = this.#needsGroup('pause')
+    this.#mustBe('running', 'pause')
+    await group.outer.freeze()
+  }
+
+  /**
+   * Lets it go on after {@link pause}. Equivalent to: `docker unpause`
+   *
+   * @throws CofferdamError `ERR_STATE` when it is not paused.
+   */
+  async resume(): Promise<void> {
+    const group = this.#needsGroup('resume')
+    this.#mustBe('paused', 'resume')
+    await group.outer.thaw()
+  }
+
+  /**
+   * Changes limits of the container, whatever it does; those that are not named stay as
+   * they are, `'max'` lifts one. All or none. See {@link Cgroup.set}. Equivalent to:
+   * `docker update`
+   *
+   * @throws CofferdamError `ERR_INVALID_OPTION` and `ERR_UNSUPPORTED` naming the limit,
+   * before anything is done; `EBUSY` for less than is in use; `ERR_STATE` when it has no
+   * control group of its own.
+   */
+  async update(limits: Limits): Promise<void> {
+    const parsed = parseLimits('update', limits)
+    const group = this.#needsGroup('update')
+    await group.outer.set(parsed)
+  }
+
+  /**
+   * What it has used, and what it waits for. Also of one that is parked or has stopped,
+   * until it is deleted. See {@link Cgroup.stats}. Equivalent to: `docker stats --no-stream`
+   *
+   * @throws CofferdamError `ERR_STATE` when it has no control group of its own.
+   */
+  async stats(options: StatsOptions = {}): Promise<Stats> {
+    return await this.#needsGroup('stats').outer.stats(options)
+  }
+
+  /**
+   * What happens to it from now on, one by one: that its first process has ended, or had
+   * already; that it is paused or goes on; and what happens to its control group, if it has
+   * one of its own: memory that runs out, processes that are refused, pressure. It ends when
+   * the container is deleted. See {@link ContainerEvent} and {@link Cgroup.events}.
+   * Equivalent to: `docker events --filter container=…`
+   *
+   * ```ts
+   * for await (const event of box.events({ signal }))
+   *   if (event.type === 'oomKill') console.log(event.count)
+   * ```
+   *
+   * Who waits for an event keeps this program alive, and nothing else of it. Of a container
+   * without a group it is not told that another program has deleted it.
+   *
+   * @throws CofferdamError `ERR_STATE` when it is deleted; for `pressure` as
+   * {@link Cgroup.events} does, and `ERR_STATE` without a group.
+   */
+  events(options: ContainerEventsOptions = {}): ContainerEvents {
+    if (this.#deleted) throw this.#notNow('events')
+    const ending = async () => {
+      await this.#init.end()
+      return (await this.main?.exited) ?? { exitCode: null, signal: 'SIGKILL' as const }
+    }
+    if (this.#group !== undefined) return groupEvents(this.#group.outer, options, ending)
+    const events = new PlainEvents(options, ending)
+    if (options.pressure !== undefined) this.#needsGroup('events.pressure')
+    this.#events.add(events)
+    return events
+  }
+
+  /** Its control group, if it has one of its own. */
+  get cgroup(): Cgroup | undefined {
+    return this.#group?.outer
+  }
+
+  #needsGroup(what: string): OwnGroup {
+    if (this.#deleted) throw this.#notNow(what)
+    if (this.#group !== undefined) return this.#group
+    throw new CofferdamError(`${what}: container ${this.id} has no control group of its own`, {
+      code: 'ERR_STATE',
+      hint: 'limits({}) gives it one',
+    })
   }
 
   /**
    * Asks the first process to end, and after a time ends it, with SIGKILL. Gives
-   * how it has ended. Equivalent to: `docker stop`
+   * how it has ended. One that is paused goes on for that. Equivalent to: `docker stop`
    *
    * @param options `signal` to ask with, default: `'SIGTERM'`; `timeout` until
    * the end, default: 10 s.
@@ -504,16 +709,17 @@ export class Box implements AsyncDisposable {
     onlyKeys('stop', options, ['signal', 'timeout'])
     const number = signalNumber(options.signal ?? 'SIGTERM')
     const timeout = parseDuration('stop.timeout', options.timeout ?? '10s')
-    const { main } = this
-    if (this.status === 'running') {
+    const { main, status } = this
+    if (status === 'running' || status === 'paused') {
       const timer = setTimeout(() => this.#init.kill(), timeout)
       try {
         this.#init.signal(number)
+        if (status === 'paused') await this.#group?.outer.thaw()
         await this.#init.end()
       } finally {
         clearTimeout(timer)
       }
-    } else if (this.status !== 'stopped' && this.status !== 'deleted') {
+    } else if (status !== 'stopped' && status !== 'deleted') {
       this.#init.kill()
       await this.#init.end()
     }
@@ -522,13 +728,14 @@ export class Box implements AsyncDisposable {
 
   /**
    * The processes of the container, with their pids inside and outside. Reads
-   * `/proc`. Without a PID namespace: those that `start()` and `exec()` gave,
-   * and their descendants. Equivalent to: `docker top`
+   * `/proc`. Without a PID namespace: those of its control group, or without one those
+   * that `start()` and `exec()` gave, and their descendants. Equivalent to: `docker top`
    */
   async processes(): Promise<ProcessInfo[]> {
-    const pids = [this, ...this.#others].flatMap(({ pid }) => pid ?? [])
-    if (!isolates(this.#configuration, 'pid')) return descendants(pids)
-    return this.pid === undefined ? [] : processesOfNamespace(this.pid)
+    if (isolates(this.#configuration, 'pid'))
+      return this.pid === undefined ? [] : processesOfNamespace(this.pid)
+    if (this.#group !== undefined) return processesOfGroup(this.#group.outer)
+    return descendants([this, ...this.#others].flatMap(({ pid }) => pid ?? []))
   }
 
   /**
@@ -630,12 +837,16 @@ export class Box implements AsyncDisposable {
       })
     const inits = [this.#init, ...this.#others].filter(init => init.status !== 'ended')
     for (const init of inits) init.kill()
+    // The freezer of version 1 holds up SIGKILL too.
+    if (this.#group?.isFrozen()) await this.#group.outer.thaw()
     for (const init of inits) await init.end()
     this.#main?.abandon()
     for (const process of this.#processes) process.abandon()
     this.#processes.clear()
     await this.#takeBack()
     this.#deleted = true
+    for (const events of this.#events) events.deleted()
+    this.#events.clear()
   }
 
   /** Undoes what was done on the host, and gives the name free. */
@@ -649,10 +860,16 @@ export class Box implements AsyncDisposable {
       if (this.#kept !== undefined) {
         await this.#kept.keeperEnd(true)
         if (this.#journal.empty && this.#kept.folder.isNamed)
-          this.#journal = Journal.load(this.#kept.folder, recordedTarget)
+          this.#journal = Journal.load(this.#kept.folder, recorded)
       }
       if (!this.#journal.empty) await this.#journal.rollBack()
       if (targetsAreLeft()) removeLeftTargets()
+      // Of an attached one whose program has just died nobody knows init, which may be dying still.
+      if (this.#kept !== undefined && this.#configuration.lifetime === 'attached')
+        for (let i = 0; i < TRIES && targetsAreLeft(); i++) {
+          await sleep(PAUSE)
+          removeLeftTargets()
+        }
       this.#kept?.folder.remove()
       this.#folder?.remove()
     } finally {
@@ -668,64 +885,30 @@ export class Box implements AsyncDisposable {
     await this.delete()
   }
 
-  /** What goes to a plan's placeholders; the host name is the only one there is. */
-  #texts(plan: EncodedPlan): string[] {
-    return plan.placeholders.length === 0 ? [] : [hostnameOf(this.#configuration, this.id)]
-  }
-
-  #prepareStart(
-    argv: readonly string[] | undefined,
-    { stdio, ...options }: StartOptions,
-    isFirst: boolean,
-  ): [EncodedPlan, ParsedStdio] {
-    const onTerminal = options.terminal ?? this.#configuration.process?.terminal
-    if (onTerminal && stdio !== undefined)
-      throw conflict('stdio', 'the standard streams are the terminal')
-    const wanted = onTerminal ? { ...parseStdio('ignore'), onTerminal: true } : parseStdio(stdio)
-    if (!(isFirst && this.#kept?.hasKeeper) && isLogged(wanted))
-      throw new CofferdamError('stdio: nobody is there to write the log', {
-        code: 'ERR_UNSUPPORTED',
-        option: 'stdio',
-        hint: "start() of a container with lifetime 'detached' can have one; { file } always works",
-      })
-    const { pipes } = wanted
-    const further = wanted.streams.length - 3
-    // A process of exec() dies with the program that has called it.
-    const dies = !isFirst || this.#configuration.lifetime !== 'released'
-    const key = processKey(argv, options)
-    const plan = prepareProcess(
-      this.#configuration,
-      this.#prepared,
-      key && `${pipes.join()}\0${further}\0${dies}\0${key}`,
-      () => ({ specification: specify(this.#configuration, argv, options), pipes, further, dies }),
+  /** What goes to a plan's placeholders: the host name, and where its group is. */
+  #texts({ placeholders }: EncodedPlan, leaf?: string): string[] {
+    return placeholders.map(
+      name => this.#group?.text(name, leaf) ?? hostnameOf(this.#configuration, this.id),
     )
-    return [plan, wanted]
   }
 
-  #userOf(options: StartOptions) {
-    return options.user ?? this.#configuration.process?.user
+  #groupMounts(): GroupMounts | undefined {
+    return this.#group === undefined ? undefined : groupMounts(this.#group.inner)
   }
 
-  /** The options with a user by name exchanged for the numbers that it has in the container. */
-  async #lookUp(options: StartOptions): Promise<StartOptions> {
-    const defaults = this.#configuration.process
-    const user = this.#userOf(options)
-    if (!isNamed(user)) return options
-    const kinds = (['user', 'mount'] as const).filter(kind => this.#isApart(kind))
-    const files = await readInside(this.#init, kinds, ['/etc/passwd', '/etc/group'])
-    const { home, ...found } = findUser(user as string, ...(files as [string, string]))
-    const hasHome = [options.env, defaults?.env].some(env => env && Object.hasOwn(env, 'HOME'))
-    const env = home === undefined || hasHome ? {} : { env: { HOME: home, ...options.env } }
-    return { ...options, ...env, user: found }
+  /** Of whom a start, or an exec, is asked. */
+  #asked(isFirst: boolean): Asked {
+    return {
+      configuration: this.#configuration,
+      prepared: this.#prepared,
+      init: () => this.#init,
+      isFirst,
+      hasKeeper: this.#kept?.hasKeeper === true,
+    }
   }
 
   #pipeOwner() {
     return pipeOwner(this.#configuration, this.pid)
-  }
-
-  /** Whether it has a namespace of this kind that may not be this program's. */
-  #isApart(kind: NamespaceKind): boolean {
-    return isolates(this.#configuration, kind) || !!this.#configuration.isolation?.[kind]
   }
 
   #mustBe(status: Status, what: string): void {
@@ -737,9 +920,11 @@ export class Box implements AsyncDisposable {
   }
 
   #notNow(what: string): CofferdamError {
-    return new CofferdamError(`${what}: container ${this.id} is ${this.status}`, {
+    const { status } = this
+    return new CofferdamError(`${what}: container ${this.id} is ${status}`, {
       code: 'ERR_STATE',
       cause: this.#init.error,
+      hint: stateHints[status],
     })
   }
 
@@ -751,9 +936,10 @@ export class Box implements AsyncDisposable {
   }
 
   /** Runs the host's function of a waiting point. */
-  async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<void> {
+  async #runHostStep(step: WaitingStep, pid: number, descriptor: number): Promise<unknown> {
     const point = hookPointOf(step)
     if (point !== undefined) return this.#hooks?.run(point, pid)
+    if (step === joinGroupStep) return this.#group?.inner.add(pid)
     if (step === recordStep) return this.#kept?.record(pid)
     const context: HostContext = {
       id: this.id,
@@ -764,23 +950,38 @@ export class Box implements AsyncDisposable {
     const { undo } = step
     if (undo !== undefined)
       this.#journal.add({ step: step.name, undo: () => undo.call(step, context) })
-    await step.run(context)
+    return await step.run(context)
   }
 
   /** Notes which parts of a mount target init is about to make. */
-  #beforeMaking({ args, onHost }: Operation): void {
+  #beforeMaking({ args, onHost, makes }: Operation): void {
     const [, path, how] = args
     const { rootfs } = this.#configuration
-    const root = rootfs?.type === 'directory' ? rootfs.path : rootfs?.upper
+    const root =
+      rootfs?.type === 'directory'
+        ? rootfs.path
+        : rootfs?.type === 'overlay'
+          ? rootfs.upper
+          : undefined
     const place = onHost ?? (typeof path === 'string' && root ? { root, path } : undefined)
     if (place === undefined) throw new Error('nothing is to be made there')
     const file = typeof how === 'object' && 'text' in how && how.text.includes('FILE')
-    for (const entry of targetEntries(place.root, place.path, file)) this.#journal.add(entry)
+    const made: Made = makes ?? { kind: file ? 'file' : 'directory' }
+    for (const entry of targetEntries(place.root, place.path, made)) this.#journal.add(entry)
   }
 }
 
-const execOptions = ['stdio', 'env', 'cwd', 'user', 'umask', 'terminal'] as const
-const startOptions = [...execOptions, 'init'] as const
+/** What to do where something is not possible in a state. */
+const stateHints: Partial<Record<Status, string>> = {
+  created: 'start() it first',
+  paused: 'resume() lets it go on',
+  stopped: 'its first process has ended, and it can not be started again: make another one',
+}
+
+/** The journal entry of which this is the record. */
+function recorded(record: object): JournalEntry {
+  return isGroupRecord(record) ? recordedGroup(record) : recordedTarget(record)
+}
 
 /** What an AbortSignal says, which may be anything. */
 function asError(reason: unknown): Error {

@@ -1,10 +1,9 @@
 import { fstatSync, readSync } from 'node:fs'
 import { CofferdamError, native } from '../base/index.js'
 import {
-  type DirectoryRoot,
   hostRootStep,
-  type OverlayRoot,
   propagationStep,
+  type Root,
   readonlyRootStep,
   rootStep,
 } from '../mounts/index.js'
@@ -12,7 +11,6 @@ import { joinProcess, type NamespaceKind, unshare } from '../namespaces/index.js
 import {
   AT_FDCWD,
   call,
-  encode,
   named,
   O_CLOEXEC,
   O_NONBLOCK,
@@ -25,8 +23,7 @@ import {
   slot,
   step,
 } from '../plan/index.js'
-import { detachStep } from '../process/index.js'
-import { Init, ownerOfSteps } from './init.js'
+import { type Init, job } from '../run/index.js'
 
 /**
  * Sends an init into namespaces of another one's, has it do something there,
@@ -38,22 +35,24 @@ async function errand(
   kinds: readonly NamespaceKind[],
   ...steps: Step[]
 ): Promise<void> {
-  const container = slot('container')
-  const init = new Init(what, ownerOfSteps(what))
-  const join = kinds.length > 0 ? [joinProcess(container, kinds)] : []
-  const given = target === undefined ? [] : [container]
-  const setup = encode([detachStep(), ...join, ...steps], { given })
-  await init.run({ cloneFlags: 0, host: null, ahead: null, setup }, target)
+  if (target === undefined) return await job(what, steps)
+  const pidfd = slot('container')
+  const join = kinds.length > 0 ? [joinProcess(pidfd, kinds)] : []
+  await job(what, [...join, ...steps], { target: { init: target, pidfd } })
 }
 
 /**
- * Opens a container's root directory as its processes have it. The descriptor
- * is the caller's, to be closed by the addon.
+ * Opens a container's root directory as its processes have it; `enter` leads to it, if
+ * its namespaces don't. The descriptor is the caller's, to be closed by the addon.
  */
-export async function openRoot(target: Init, kinds: readonly NamespaceKind[]): Promise<number> {
+export async function openRoot(
+  target: Init,
+  kinds: readonly NamespaceKind[],
+  enter: readonly Step[],
+): Promise<number> {
   const root = slot('root')
   let fd = -1
-  await errand('open root', target, kinds, hostRootStep(root), {
+  await errand('open root', target, kinds, ...enter, hostRootStep(root), {
     side: 'waiting',
     name: 'hand over the root',
     send: root,
@@ -70,7 +69,7 @@ export async function openRoot(target: Init, kinds: readonly NamespaceKind[]): P
  * namespace that may do that.
  */
 export async function mountRoot(
-  rootfs: OverlayRoot | DirectoryRoot,
+  rootfs: Root,
   enter: readonly Step[],
   use: (root: number) => Promise<void>,
 ): Promise<void> {
@@ -84,7 +83,7 @@ export async function mountRoot(
     unshare(['mount']),
     propagationStep(),
     rootStep(rootfs, root),
-    ...(rootfs.readonly ? [readonlyRootStep(root)] : []),
+    ...(rootfs.readonly === true ? [readonlyRootStep(root)] : []),
     {
       side: 'waiting',
       name: 'use the root',
@@ -111,6 +110,7 @@ const MOST = 1 << 20
 export async function readInside(
   target: Init,
   kinds: readonly NamespaceKind[],
+  enter: readonly Step[],
   paths: readonly string[],
 ): Promise<string[]> {
   const texts = paths.map(() => '')
@@ -140,7 +140,7 @@ export async function readInside(
       },
     ]
   })
-  await errand('look up', target, kinds, ...steps)
+  await errand('look up', target, kinds, ...enter, ...steps)
   return texts
 }
 

@@ -1,12 +1,20 @@
 import { addAbortSignal, Readable } from 'node:stream'
-import { CofferdamError, invalidOption, native, onlyKeys, textOption } from '../base/index.js'
+import {
+  CofferdamError,
+  invalidOption,
+  native,
+  onlyKeys,
+  signalOption,
+  textOption,
+} from '../base/index.js'
 import { containerId, hostId, type IdMapping } from '../namespaces/index.js'
-import { isolates } from './compose.js'
+import type { Init } from '../run/index.js'
+import { rootAgain } from './compose-mounts.js'
 import type { Configuration } from './configuration.js'
+import { isolates } from './configuration.js'
 import type { Status } from './container.js'
 import { mountRoot, openRoot } from './errand.js'
 import type { Owners } from './in-root.js'
-import type { Init } from './init.js'
 import { pack } from './pack.js'
 import { unpack } from './unpack.js'
 import { hasUserNamespace, userSteps } from './user-namespace.js'
@@ -63,7 +71,7 @@ async function withRoot(
   if (now !== 'stopped') {
     const apart = isolates(configuration, 'mount') || isolation?.mount !== undefined
     const kinds = user ? (['user', 'mount'] as const) : (['mount'] as const)
-    const root = await openRoot(init, apart ? kinds : [])
+    const root = await openRoot(init, apart ? kinds : [], rootAgain(configuration))
     try {
       return await use(root)
     } finally {
@@ -72,7 +80,7 @@ async function withRoot(
   }
   if (rootfs === undefined)
     throw cannot('is stopped, and has no root file system of its own', 'rootfs() gives it one')
-  if (rootfs.type === 'overlay' && rootfs.upper === undefined)
+  if (rootfs.type === 'tmpfs' || (rootfs.type === 'overlay' && rootfs.upper === undefined))
     throw cannot(
       'is stopped, and what it had written was in memory',
       'with overlay({ upper, work }) it stays',
@@ -91,9 +99,7 @@ function filePath(option: string, value: unknown): string {
 
 function checkOptions(option: string, options: FileOptions): AbortSignal | undefined {
   onlyKeys(option, options, ['signal'])
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-    throw invalidOption(`${option}.signal`, 'must be an AbortSignal')
-  return options.signal
+  return signalOption(`${option}.signal`, options.signal)
 }
 
 /** What {@link Box.archive} does. */

@@ -15,13 +15,22 @@ import {
   step,
 } from '../plan/index.js'
 import * as proc from '../process/index.js'
-import { composeProcess, namespacesApart, parkStep, streamSlots } from './compose.js'
+import {
+  type Exit,
+  givenSlots,
+  Init,
+  type Launch,
+  launchOf,
+  ownerOfSteps,
+  parseStdio,
+} from '../run/index.js'
+import { parkStep } from './compose.js'
+import { entryOf, type GroupMounts, groupMounts, joinGroupStep } from './compose-group.js'
+import { namespacesApart } from './compose-namespaces.js'
+import { composeProcess } from './compose-process.js'
 import type { HookOwner } from './hook-runner.js'
 import type { ProgramHook } from './hooks.js'
-import { Init, type Launch, ownerOfSteps } from './init.js'
 import { prepareExec } from './prepare.js'
-import type { Exit } from './process.js'
-import { parseStdio } from './stdio.js'
 import { rootAgainSteps } from './user-namespace.js'
 
 /** How much of what a program said last is kept for the error, in bytes. */
@@ -169,20 +178,30 @@ export async function runInside(
   owner: HookOwner,
   signal: AbortSignal,
 ): Promise<void> {
-  const init = new Init(`a hook of container ${owner.id}`, ownerOfSteps(owner.id))
+  const group = owner.group()
+  const steps = ownerOfSteps(owner.id)
+  const init = new Init(`a hook of container ${owner.id}`, {
+    ...steps,
+    waiting: async (step, pid, descriptor) =>
+      step === joinGroupStep ? group?.inner.add(pid) : steps.waiting(step, pid, descriptor),
+    texts: plan => plan.placeholders.map(name => group?.text(name) ?? ''),
+  })
   const kill = () => init.kill()
   signal.addEventListener('abort', kill)
   try {
     const ofHost = point === 'createContainer'
     const { configuration, prepared } = owner
-    const launch = ofHost ? launchOverHost(owner, pid) : prepareExec(configuration, prepared)
+    const mounts = group && groupMounts(group.inner)
+    const launch = ofHost
+      ? launchOverHost(owner, pid, mounts)
+      : prepareExec(configuration, prepared, undefined, mounts)
     const specification = specify(hook)
     const half = ofHost
-      ? [proc.streamsStep(streamSlots), proc.readyStep(specification), proc.execStep(specification)]
+      ? [proc.streamsStep, proc.readyStep(specification), proc.execStep(specification)]
       : composeProcess({ ...configuration, steps: [] }, { specification, pipes: [0, 2] })
     await init.launch(launch, owner.init())
     const process = await init.start(
-      encode(half, { given: streamSlots }),
+      encode(half, { given: givenSlots() }),
       parseStdio(['pipe', 'ignore', 'pipe']),
     )
     const { stdin, stderr, exited } = process
@@ -223,14 +242,21 @@ function specify({ path, args, env }: ProgramHook): proc.ProcessSpecification {
  * namespace by setns(2) finds itself in what is mounted on top of its root,
  * and so in the container's; init's own root is the one underneath.
  */
-function launchOverHost({ configuration }: HookOwner, pid: number): Launch {
+function launchOverHost(
+  { configuration }: HookOwner,
+  pid: number,
+  mounts: GroupMounts | undefined,
+): Launch {
+  const group = entryOf(mounts, false)
   const container = slot('container')
   const hostRoot = slot('host-root')
   const containerRoot = slot('container-root')
   const how = flags(O_PATH, O_DIRECTORY, O_CLOEXEC)
   const kinds = namespacesApart(configuration)
-  const setup = encode(
+  return launchOf(
     [
+      ...group.host,
+      ...group.steps,
       proc.detachStep(),
       // The number could be another process's by now, but then the pidfd's is
       // gone, and it can't be joined.
@@ -251,7 +277,6 @@ function launchOverHost({ configuration }: HookOwner, pid: number): Launch {
       proc.sessionStep(),
       proc.signalsStep(ignoredSignals()),
     ],
-    { given: [container] },
+    { given: [container], into: group.into },
   )
-  return { cloneFlags: 0, host: null, ahead: null, setup }
 }

@@ -1,9 +1,10 @@
 import { CofferdamError } from '../base/index.js'
 import { pathOf } from '../namespaces/index.js'
+import type { Init } from '../run/index.js'
 import type { Configuration } from './configuration.js'
+import type { OwnGroup } from './group.js'
 import { runInside, runOnHost } from './hook-programs.js'
 import type { HookContext, HookFunction, HookPoint, HookState, ProgramHook } from './hooks.js'
-import type { Init } from './init.js'
 import type { PreparedProcesses } from './prepare.js'
 
 /** The version of the runtime specification whose hooks and state these are. */
@@ -24,6 +25,8 @@ export interface HookOwner {
   configuration: Configuration
   prepared: PreparedProcesses
   init(): Init
+  /** In which programs in the container run. */
+  group(): OwnGroup | undefined
   /** What hooks are told where `bundle()` said nothing. */
   stateFolder: string
 }

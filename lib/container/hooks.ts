@@ -6,6 +6,7 @@ import {
   textOption,
   textsOption,
 } from '../base/index.js'
+import { changesRoot } from '../mounts/index.js'
 import type { NamespaceKind, Step, WaitingStep } from '../plan/index.js'
 import { DEFAULT_PATH } from '../process/index.js'
 import type { Configuration } from './configuration.js'
@@ -186,7 +187,7 @@ export function hookPointOf(step: WaitingStep): HookPoint | undefined {
 export function insertHooks(steps: Step[], { hooks }: Configuration): Step[] {
   if (hooks === undefined) return steps
   const wanted = waitingSteps.flatMap(([point, step]) => (hooks[point]?.length ? [step] : []))
-  const pivot = steps.findIndex(step => step.name === 'pivot')
+  const pivot = steps.findIndex(changesRoot)
   steps.splice(pivot < 0 ? steps.length : pivot, 0, ...wanted)
   return steps
 }

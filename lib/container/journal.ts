@@ -49,6 +49,22 @@ export class Journal {
     if (entry.record !== undefined) this.#write()
   }
 
+  /** An entry's record says more than it did. */
+  recorded(): void {
+    this.#write()
+  }
+
+  /** What was noted has not been done after all. */
+  forget(entry: JournalEntry): void {
+    this.#entries = this.#entries.filter(other => other !== entry)
+    if (entry.record !== undefined) this.#write()
+  }
+
+  /** The records of what is in it. */
+  get records(): readonly object[] {
+    return this.#entries.flatMap(({ record }) => record ?? [])
+  }
+
   /**
    * Takes everything back, last things first. Goes on when something fails,
    * and then throws the first error; what failed stays in the journal.
@@ -61,11 +77,7 @@ export class Journal {
         await entry.undo()
       } catch (error) {
         failed.unshift(entry)
-        first ??= new CofferdamError(`undo of ${entry.step} failed`, {
-          code: (error as { code?: string }).code ?? 'ERR_HOST_STEP',
-          step: entry.step,
-          cause: error,
-        })
+        first ??= undoError(entry.step, error)
       }
     }
     const written = this.#entries.some(entry => entry.record !== undefined)
@@ -80,4 +92,21 @@ export class Journal {
     )
     this.#folder().write(FILE, records)
   }
+}
+
+/** What is known of the error is what somebody needs who wants to remove its cause. */
+function undoError(step: string, error: unknown): CofferdamError {
+  const { code = 'ERR_HOST_STEP', message } = error as CofferdamError
+  const known = error instanceof CofferdamError ? error : undefined
+  const said = known?.hint === undefined ? message : message.replace(` (${known.hint})`, '')
+  return new CofferdamError(`undo of ${step} failed${said ? `: ${said}` : ''}`, {
+    code,
+    step,
+    errno: known?.errno,
+    syscall: known?.syscall,
+    path: known?.path,
+    controller: known?.controller,
+    hint: known?.hint,
+    cause: error,
+  })
 }

@@ -8,12 +8,9 @@ import {
   nativeError,
   type ProcessIdentity,
 } from '../base/index.js'
+import { type Exit, Keeper, listen, signalName, unlisten } from '../run/index.js'
 import type { Configuration, Lifetime } from './configuration.js'
 import { type HookLists, hasFunctionHooks } from './hooks.js'
-import { Keeper } from './keeper.js'
-import type { Exit } from './process.js'
-import { listen, unlisten } from './registry.js'
-import { signalName } from './signals.js'
 import type { StateFolder } from './state.js'
 
 /** Which processes a container consists of, as far as the host is concerned. */

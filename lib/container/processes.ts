@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
+import type { Cgroup } from '../cgroups/index.js'
 
 /** A process of a container. */
 export interface ProcessInfo {
@@ -53,6 +54,19 @@ export async function processesOfNamespace(first: number): Promise<ProcessInfo[]
     if (info !== undefined) inside.push(info)
   }
   return inside.sort((a, b) => a.containerPid - b.containerPid)
+}
+
+/** Those of a control group and of what is below it. */
+export async function processesOfGroup(group: Cgroup): Promise<ProcessInfo[]> {
+  const found: ProcessInfo[] = []
+  const groups = [group]
+  for await (const each of group.walk()) groups.push(each)
+  for (const each of groups)
+    for (const pid of await each.processes()) {
+      const info = await processInfo(pid)
+      if (info !== undefined) found.push(info)
+    }
+  return found
 }
 
 /** These processes and what has come of them, as far as they are still their children. */

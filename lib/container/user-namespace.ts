@@ -3,9 +3,12 @@ import {
   deniesGroups,
   hostId,
   type IdMappings,
+  isOwn,
   joinUser,
   type NamespaceKind,
+  type NamespaceReference,
   newUser,
+  opening,
   ownMappings,
   readMap,
   rootStep,
@@ -13,12 +16,11 @@ import {
 } from '../namespaces/index.js'
 import type { Step } from '../plan/index.js'
 import { dieWithHostStep, dumpable, type ProcessSpecification } from '../process/index.js'
+import type { Ids } from '../run/index.js'
 import { type Configuration, isolates } from './configuration.js'
-import type { Ids } from './stdio.js'
 
 // What a container with a user namespace of its own has that others have not.
 
-const opening = { open: dumpable(true), close: dumpable(false) }
 // An ordinary user's init stays open to the host, which is to find its
 // namespaces in proc, and joins them. Nobody else is in a new user namespace
 // before the first process, nor has power over it but who has it over the host.
@@ -50,16 +52,34 @@ export function opensToHost(configuration: Configuration): boolean {
  * The configuration with the user namespace that it needs: the caller's, or one
  * that is added since without CAP_SYS_ADMIN there are no others to be had.
  */
-export function withUserNamespace(configuration: Configuration): Configuration {
+export function withUserNamespace(described: Configuration): Configuration {
+  if (typeof described.isolation?.user === 'object' && described.idMappings !== undefined)
+    throw conflict('idMappings', 'the user namespace that is joined has maps already')
+  const configuration = withoutOwn(described)
   const { isolation, idMappings } = configuration
   if (idMappings !== undefined || isolation?.user !== undefined) {
-    if (typeof isolation?.user === 'object' && idMappings !== undefined)
-      throw conflict('idMappings', 'the user namespace that is joined has maps already')
     return idMappings === undefined && isolates(configuration, 'user')
       ? { ...configuration, idMappings: defaultMappings() }
       : configuration
   }
   return privileges().admin ? configuration : { ...configuration, idMappings: defaultMappings() }
+}
+
+/**
+ * Without those to be joined that this program is in anyway, as some of another process
+ * may be. Who is not root and names its own user namespace is told of it by the kernel,
+ * since there is no other to be had then.
+ */
+function withoutOwn(configuration: Configuration): Configuration {
+  const { isolation } = configuration
+  if (isolation === undefined) return configuration
+  const all = Object.entries(isolation)
+  const others = all.filter(([kind, how]) => {
+    if (how === 'new' || (kind === 'user' && !privileges().admin)) return true
+    return !isOwn(`isolate.${kind}`, kind as NamespaceKind, how.join)
+  })
+  if (others.length === all.length) return configuration
+  return { ...configuration, isolation: Object.fromEntries(others) }
 }
 
 /** Which ids a user namespace has when the caller does not say. */
@@ -85,7 +105,7 @@ function defaultMappings(): IdMappings {
  */
 export function userSteps(
   configuration: Configuration,
-  joins: readonly [NamespaceKind, string][],
+  joins: readonly [NamespaceKind, NamespaceReference][],
 ): Step[] {
   const { isolation, idMappings } = configuration
   const how = isolation?.user

@@ -1,18 +1,20 @@
-import { defaults, fromBits } from '../capabilities/index.js'
+import { type CapabilityName, defaults, processCapabilities } from '../capabilities/index.js'
 import { call, dropBounding, named, step } from '../plan/index.js'
 import { noNewPrivilegesStep } from '../process/index.js'
-import { statusField } from './proc.js'
 import type { Finding, Group } from './trial.js'
 
-/** A set of this program's own, as `CapEff`. */
-export function ownCapabilities(field: 'CapEff' | 'CapBnd') {
-  const bits = statusField(field)
-  return bits === undefined ? undefined : fromBits(BigInt(`0x${bits}`))
+/** What this program has in effect; undefined where there is no proc to ask. */
+export function ownCapabilities(): CapabilityName[] | undefined {
+  try {
+    return processCapabilities().effective
+  } catch {
+    return undefined
+  }
 }
 
 /** A container can have what its maker has, and no more. */
 async function forContainers(): Promise<Finding | undefined> {
-  const own = ownCapabilities('CapEff')
+  const own = ownCapabilities()
   if (own === undefined) return { ok: 'partly', detail: 'there is no /proc to ask' }
   const missing = defaults.filter(name => !own.includes(name))
   if (missing.length === 0) return { detail: `${own.length} in all` }

@@ -1,9 +1,9 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { constants } from 'node:os'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CofferdamError } from '../base/index.js'
-import { parseMembership } from '../cgroups/index.js'
+import { controllersOf, layoutNow } from '../cgroups/index.js'
 import { attempt } from '../container/index.js'
 import {
   AT_FDCWD,
@@ -16,7 +16,6 @@ import {
   slot,
   step,
 } from '../plan/index.js'
-import { textOf } from './proc.js'
 import type { CheckError } from './report.js'
 import { PLACE, place, writeFile } from './steps.js'
 import type { Finding, Group, Trial } from './trial.js'
@@ -25,35 +24,16 @@ import type { Finding, Group, Trial } from './trial.js'
 export interface OwnGroup {
   version: 1 | 2
   path: string
-  controllers: string[]
+  controllers: readonly string[]
 }
 
-/** This program's groups, as far as their hierarchies are mounted here. cgroups(7) */
+/** This program's groups, as far as their hierarchies are mounted here. */
 export function ownGroups(): OwnGroup[] {
-  const memberships = parseMembership(textOf('/proc/self/cgroup') ?? '')
-  const groups: OwnGroup[] = []
-  for (const line of (textOf('/proc/self/mountinfo') ?? '').split('\n')) {
-    const [before = '', after = ''] = line.split(' - ')
-    const [, , , root = '/', mountPoint = ''] = before.split(' ')
-    const [type, , options = ''] = after.split(' ')
-    if (type !== 'cgroup' && type !== 'cgroup2') continue
-    const known = options.split(',')
-    const own = memberships.find(({ hierarchy, controllers }) =>
-      type === 'cgroup2'
-        ? hierarchy === 0
-        : controllers.length > 0 && controllers.every(name => known.includes(name)),
-    )
-    if (own === undefined) continue
-    // A namespace may show the mount's root, or the group, as one outside of it.
-    const inside = relative(root, own.path)
-    const path = inside.startsWith('..') ? mountPoint : join(mountPoint, inside)
-    const controllers =
-      type === 'cgroup'
-        ? own.controllers.filter(name => !name.startsWith('name='))
-        : (textOf(join(path, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean)
-    groups.push({ version: type === 'cgroup' ? 1 : 2, path, controllers })
-  }
-  return groups
+  return layoutNow().hierarchies.flatMap(({ version, ownFolder, controllers }) => {
+    if (ownFolder === undefined) return []
+    const own = version === 1 ? controllers : controllersOf(ownFolder)
+    return [{ version, path: ownFolder, controllers: own }]
+  })
 }
 
 let count = 0
@@ -161,7 +141,7 @@ const ofLegacy: Trial = {
   name: 'groups below one’s own, v1',
   nested: false,
   try: async () => {
-    const wanted = ['cpu', 'memory', 'pids', 'freezer', 'devices']
+    const wanted = ['cpu', 'cpuset', 'memory', 'pids', 'blkio', 'freezer', 'devices']
     const groups = ownGroups().filter(
       ({ version, controllers }) =>
         version === 1 && controllers.some(name => wanted.includes(name)),

@@ -1,6 +1,7 @@
 import { existsSync, readlinkSync } from 'node:fs'
 import { release } from 'node:os'
 import { userName } from '../base/index.js'
+import { defaultManager } from '../cgroups/index.js'
 import { kinds, type NamespaceKind, pathOf } from '../namespaces/index.js'
 import { ownCapabilities } from './capabilities.js'
 import { ownGroups } from './cgroups.js'
@@ -60,7 +61,8 @@ function cgroupFacts(): Facts['cgroups'] {
           ? 'v1'
           : null
   const controllers = (list: typeof groups) => list.flatMap(group => group.controllers)
-  return { version, unified: controllers(unified), legacy: controllers(legacy) }
+  const manager = version === null ? null : defaultManager()
+  return { version, unified: controllers(unified), legacy: controllers(legacy), manager }
 }
 
 /** What can be known without trying, nearly. */
@@ -79,7 +81,7 @@ export async function gatherFacts(): Promise<Facts> {
       gid: process.getegid?.() ?? -1,
       name: userName() ?? null,
     },
-    capabilities: ownCapabilities('CapEff') ?? null,
+    capabilities: ownCapabilities() ?? null,
     noNewPrivileges: flag('NoNewPrivs', '1'),
     seccompFiltered: flag('Seccomp', '2'),
     securityModules: await securityModules(),

@@ -1,11 +1,11 @@
 import { attempt } from '../container/index.js'
 import {
   attachOverRoot,
+  changeRootStep,
   cloneTree,
   MOUNT_ATTR,
   newFileSystem,
   overlay,
-  pivotStep,
   propagationStep,
   rootStep,
   setAttributes,
@@ -151,7 +151,11 @@ export function mounts(): Group {
       },
       {
         name: 'pivot_root',
-        try: [...apart, tmpfs, pivotStep(root, { type: 'directory', path: '/', readonly: false })],
+        try: [
+          ...apart,
+          tmpfs,
+          changeRootStep('pivot', root, { type: 'directory', path: '/', readonly: false }),
+        ],
       },
       {
         name: 'device files',

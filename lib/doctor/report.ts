@@ -54,6 +54,8 @@ export interface Facts {
     unified: string[]
     /** Controllers of v1. */
     legacy: string[]
+    /** Who makes groups of containers where nothing is said; null without any hierarchy. */
+    manager: 'cgroupfs' | 'systemd' | null
   }
   /** Kinds of namespaces of this program that are not the machine's first ones. */
   inNamespaces: string[]

@@ -1,4 +1,5 @@
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { parseMountInfo } from '../base/index.js'
 import {
   AT_FDCWD,
   call,
@@ -19,10 +20,11 @@ import {
   attachOverRoot,
   cloneTree,
   MOUNT_ATTR,
+  MS,
   newFileSystem,
   setAttributes,
 } from './operations.js'
-import { escapeOption, type OverlayRoot } from './root.js'
+import { type OverlayRoot, overlayText } from './overlay.js'
 
 // In a user namespace the kernel takes no overlay of the root directory: what
 // other mounts cover there could be seen through it (mount_namespaces(7),
@@ -78,8 +80,8 @@ function isReadable(path: string): boolean {
 /** Names in the root directory that have mounts somewhere below them; proc_pid_mountinfo(5). */
 function mountsBelow(): Set<string> {
   const names = new Set<string>()
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const [, name, below] = line.split(' ')[4]?.split('/') ?? []
+  for (const { mountPoint } of parseMountInfo(readFileSync('/proc/self/mountinfo'))) {
+    const [, name, below] = mountPoint.split('/')
     if (name && below !== undefined) names.add(name)
   }
   return names
@@ -96,6 +98,7 @@ export function composedRootStep(
   spec: OverlayRoot,
   entries: readonly RootEntry[],
   root: Slot,
+  nodev: boolean,
 ): InitStep {
   const base = slot('base')
   const here = slot('root')
@@ -110,11 +113,11 @@ export function composedRootStep(
     // Relative paths, since nothing else names what lies on the new root.
     call('fchdir', [base]),
     call('openat', [AT_FDCWD, 'root', flags(O_PATH, O_DIRECTORY, O_CLOEXEC)], { result: root }),
-    ...entries.flatMap(entry => makeEntry(entry, base, root)),
+    ...entries.flatMap(entry => makeEntry(entry, nodev, base, root)),
   )
 }
 
-function makeEntry(entry: RootEntry, base: Slot, root: Slot): Operation[] {
+function makeEntry(entry: RootEntry, nodev: boolean, base: Slot, root: Slot): Operation[] {
   const { name, how, to } = entry
   const bits = mode(entry.mode)
   if (how === 'link') return [call('symlinkat', [to, root, name])]
@@ -122,28 +125,25 @@ function makeEntry(entry: RootEntry, base: Slot, root: Slot): Operation[] {
     ? call('mknodat', [root, name, named('S_IFREG|0444', 0o100444), 0])
     : call('mkdirat', [root, name, bits])
   const tree = slot('tree')
+  const set = [MOUNT_ATTR.readonly, ...(nodev ? [MOUNT_ATTR.nodev] : [])]
   const bind = [
     cloneTree(AT_FDCWD, `/${name}`, tree, true),
-    setAttributes(tree, { set: [MOUNT_ATTR.readonly], recursive: true }),
+    setAttributes(tree, { set, recursive: true }),
     attachAt(tree, root, name),
   ]
   if (how === 'empty') return [place]
   if (how === 'bind') return [place, ...bind]
-  const options = overlayOptions(`/${name}`, `upper/${name}`, `work/${name}`)
+  // `userxattr`: who is root of a user namespace only may write no other attributes.
+  const layers = { lower: [`/${name}`], userxattr: true }
+  const options = overlayText(layers, `upper/${name}`, `work/${name}`)
   return [
     place,
     call('mkdirat', [base, `upper/${name}`, bits]),
     call('mkdirat', [base, `work/${name}`, mode(0o700)]),
-    call('mount', ['overlay', `root/${name}`, 'overlay', 0, options], {
+    call('mount', ['overlay', `root/${name}`, 'overlay', nodev ? MS.nodev : 0, options], {
       tolerate: ['EINVAL'],
       otherwise: bind.length,
     }),
     ...bind,
   ]
-}
-
-/** `userxattr`: who is root of a user namespace only may write no other attributes. */
-function overlayOptions(lower: string, upper: string, work: string): string {
-  const paths = [`lowerdir=${escapeOption(lower)}`, `upperdir=${escapeOption(upper)}`]
-  return [...paths, `workdir=${escapeOption(work)}`, 'userxattr'].join(',')
 }

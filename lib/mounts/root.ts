@@ -1,11 +1,4 @@
-import {
-  conflict,
-  hostPathOption,
-  invalidOption,
-  onlyKeys,
-  parseSize,
-  type Size,
-} from '../base/index.js'
+import { invalidOption } from '../base/index.js'
 import {
   AT_FDCWD,
   call,
@@ -25,38 +18,19 @@ import {
   slot,
   step,
 } from '../plan/index.js'
+import { attributeFlags } from './attributes.js'
 import {
+  attachAt,
   attachOverRoot,
   cloneTree,
   MOUNT_ATTR,
+  MS,
   newFileSystem,
   setAttributes,
 } from './operations.js'
-
-/** Options of {@link overlay}. */
-export interface OverlayOptions {
-  /** Directories of the host, the uppermost first. At least one. None is changed. */
-  lower: readonly string[]
-  /**
-   * Directory that takes what the container writes. Default: a file system in
-   * memory that goes with the container.
-   */
-  upper?: string
-  /** Empty directory of the same file system as `upper`, which overlayfs works in. */
-  work?: string
-  /** Most that can be written where no `upper` is given. Default: 512 MiB. */
-  size?: Size
-}
-
-/** A root that is a copy-on-write view; made by {@link overlay}. */
-export interface OverlayRoot {
-  type: 'overlay'
-  lower: readonly string[]
-  upper: string | undefined
-  work: string | undefined
-  size: number
-  readonly?: boolean
-}
+import { checkOverlay, type OverlayRoot, overlayText } from './overlay.js'
+import { setPropagation } from './propagation.js'
+import { type EmptyRoot, emptyRoot, type TmpfsOptions, tmpfsData } from './tmpfs.js'
 
 /** A root that is a directory of the host. */
 export interface DirectoryRoot {
@@ -65,55 +39,28 @@ export interface DirectoryRoot {
   readonly: boolean
 }
 
-/**
- * A copy-on-write view of one or several directories: all can be changed
- * inside, nothing changes outside. overlayfs, mount(2). Equivalent to:
- * `mount -t overlay -o lowerdir=…,upperdir=…,workdir=… overlay ROOT`
- *
- * An overlay shows the file system that a directory is on and not what is
- * mounted below it. `overlay({ lower: ['/'] })`, the host's own root, is for
- * trying things out: root in the container can read every file of the host
- * through it.
- */
-export function overlay(options: OverlayOptions): OverlayRoot {
-  onlyKeys('overlay', options, ['lower', 'upper', 'work', 'size'])
-  const { lower, upper, work } = options
-  if (!Array.isArray(lower) || lower.length === 0)
-    throw invalidOption('overlay.lower', 'must be a list of at least one directory')
-  if ((upper === undefined) !== (work === undefined))
-    throw conflict('overlay', 'upper and work go together: give both, or none')
-  if (upper !== undefined && options.size !== undefined)
-    throw conflict('overlay.size', 'limits the layer in memory, and upper is given instead')
-  return {
-    type: 'overlay',
-    lower: lower.map(path => hostPathOption('overlay.lower', path)),
-    upper: upper === undefined ? undefined : hostPathOption('overlay.upper', upper),
-    work: work === undefined ? undefined : hostPathOption('overlay.work', work),
-    // The kernel takes 0 for "no limit".
-    size: parseSize('overlay.size', options.size ?? '512MiB', 1),
-  }
-}
+/** What a container's root can be. */
+export type Root = OverlayRoot | DirectoryRoot | EmptyRoot
 
-/** An {@link OverlayRoot} of unknown make, checked, as a copy of our own. */
-export function checkOverlay({ lower, upper, work, size }: OverlayRoot): OverlayRoot {
-  return overlay(upper === undefined ? { lower, size } : { lower, upper, work: work ?? '' })
+/** An overlay or a tmpfs of unknown make, checked, as one of our own. */
+export function checkRoot(root: OverlayRoot | EmptyRoot): OverlayRoot | EmptyRoot {
+  if (root?.type === 'overlay' && root.target === undefined) return checkOverlay(root)
+  if (root?.type === 'tmpfs' && root.target === '/') {
+    const { type: _, target: _target, ...options } = root
+    return emptyRoot(options as TmpfsOptions)
+  }
+  throw invalidOption('rootfs', 'must be a path, an overlay() without a target, or an emptyRoot()')
 }
 
 /** The directories that a root is made of. */
-export function rootDirectories(root: OverlayRoot | DirectoryRoot): string[] {
+export function rootDirectories(root: Root): string[] {
+  if (root.type === 'tmpfs') return []
   if (root.type === 'directory') return [root.path]
-  return [...root.lower, ...(root.upper === undefined ? [] : [root.upper, root.work ?? ''])]
-}
-
-const MS_REC = named('MS_REC', 0x4000)
-const MS_PRIVATE = named('MS_PRIVATE', 1 << 18)
-
-/**
- * Cuts the new mount namespace off from the host's: neither hears of the
- * other's mounts. mount_namespaces(7). Equivalent to: `mount --make-rprivate /`
- */
-export function propagationStep(): InitStep {
-  return step('propagation', call('mount', ['none', '/', 0, flags(MS_REC, MS_PRIVATE), 0]))
+  return [
+    ...root.lower,
+    ...(root.dataOnly ?? []),
+    ...(root.upper === undefined ? [] : [root.upper, root.work ?? '']),
+  ]
 }
 
 const LOCK_SH = named('LOCK_SH', 1)
@@ -150,53 +97,82 @@ export function openDirectory(path: string): [Operation, Slot] {
 /**
  * Mounts the root file system on top of the host's root and opens it as
  * `root`. The host's root stays what paths are resolved in, until
- * {@link pivotStep}. With `userAttributes` an overlay keeps its notes in
- * attributes of users, as it has to in a user namespace.
+ * it is changed. With `userAttributes` an overlay keeps its notes in attributes of
+ * users, as it has to in a user namespace.
  */
-export function rootStep(
-  spec: OverlayRoot | DirectoryRoot,
-  root: Slot,
-  userAttributes = false,
-): InitStep {
-  return spec.type === 'overlay'
-    ? overlayStep(spec, root, userAttributes)
-    : directoryStep(spec, root)
+export function rootStep(spec: Root, root: Slot, options: RootOptions = {}): InitStep {
+  switch (spec.type) {
+    case 'overlay':
+      return overlayStep(spec, root, options)
+    case 'tmpfs':
+      return memoryStep(spec, root, options)
+    case 'directory':
+      return directoryStep(spec, root, options)
+  }
+}
+
+/** How a root is mounted. */
+export interface RootOptions {
+  /** Device files in it can't be opened. Default: true. */
+  nodev?: boolean
+  /** An overlay keeps its notes in attributes of users. */
+  userAttributes?: boolean
+  /** It has been cloned already, by {@link peerRootStep}. */
+  peer?: boolean
+  /** It stays where it is, for a root that is changed to by chroot(2). */
+  inPlace?: boolean
+}
+
+/**
+ * Clones a root directory before the mount namespace is cut off from the host's, so
+ * that it goes on hearing of what is mounted below it there.
+ */
+export function peerRootStep({ path }: DirectoryRoot, root: Slot): InitStep {
+  return step('peer of the rootfs', cloneTree(AT_FDCWD, path, root, true))
+}
+
+/** An empty root. tmpfs(5). It becomes read-only, if ever, when it has been filled. */
+function memoryStep(spec: EmptyRoot, root: Slot, { nodev = true }: RootOptions): InitStep {
+  const attributes = attributeFlags({ ...spec, nodev, readonly: false })
+  return step(
+    'rootfs',
+    ...newFileSystem('tmpfs', slot('fs'), root, tmpfsData(spec), ...attributes),
+    attachOverRoot(root),
+  )
 }
 
 /**
  * A bind mount of the directory onto itself, as pivot_root wants a mount.
  * `ENOENT` or `ENOTDIR` when it is not there or none.
  */
-function directoryStep(spec: DirectoryRoot, root: Slot): InitStep {
+function directoryStep(
+  spec: DirectoryRoot,
+  root: Slot,
+  { nodev = true, peer = false, inPlace = false }: RootOptions,
+): InitStep {
   const { readonly } = MOUNT_ATTR
+  const set = [...(nodev ? [MOUNT_ATTR.nodev] : []), ...(spec.readonly ? [readonly] : [])]
   return step(
     'rootfs',
-    cloneTree(AT_FDCWD, spec.path, root, true),
+    ...(peer ? [] : [cloneTree(AT_FDCWD, spec.path, root, true)]),
     // What is mounted below it becomes read-only at once, it itself when the
     // mount targets that it lacks have been made.
-    ...(spec.readonly
-      ? [
-          setAttributes(root, { set: [readonly], recursive: true }),
-          setAttributes(root, { clear: [readonly] }),
-        ]
-      : []),
-    attachOverRoot(root),
+    ...(set.length > 0 ? [setAttributes(root, { set, recursive: true })] : []),
+    ...(spec.readonly ? [setAttributes(root, { clear: [readonly] })] : []),
+    inPlace ? attachAt(root, AT_FDCWD, spec.path) : attachOverRoot(root),
+    // The container's own mounts are not to be made on the host as well.
+    ...(peer ? setPropagation(root, ['rslave']) : []),
   )
 }
 
-/** Commas, colons and backslashes mean something in overlayfs's options. */
-export function escapeOption(path: string): string {
-  return path.replace(/[\\:,]/g, '\\$&')
-}
-
-function overlayStep(spec: OverlayRoot, root: Slot, userAttributes: boolean): InitStep {
+function overlayStep(
+  spec: OverlayRoot,
+  root: Slot,
+  { nodev = true, userAttributes = false }: RootOptions,
+): InitStep {
   const base = slot('base')
-  const lower = spec.lower.map(escapeOption).join(':')
-  const upper = spec.upper === undefined ? 'upper' : escapeOption(spec.upper)
-  const work = spec.work === undefined ? 'work' : escapeOption(spec.work)
-  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}${userAttributes ? ',userxattr' : ''}`
-  if (Buffer.byteLength(options) > 4095)
-    throw invalidOption('overlay.lower', 'its paths together are longer than 4095 bytes')
+  const features = userAttributes ? { ...spec, userxattr: true } : spec
+  const options = overlayText(features, spec.upper ?? 'upper', spec.work ?? 'work')
   return step(
     'rootfs',
     ...newFileSystem('tmpfs', slot('fs'), base, { size: `${spec.size}`, mode: '755' }),
@@ -210,7 +186,7 @@ function overlayStep(spec: OverlayRoot, root: Slot, userAttributes: boolean): In
       : []),
     // Relative paths, since nothing else names what lies on the new root.
     call('fchdir', [base]),
-    call('mount', ['overlay', 'root', 'overlay', 0, options]),
+    call('mount', ['overlay', 'root', 'overlay', nodev ? MS.nodev : 0, options]),
     call('openat', [AT_FDCWD, 'root', flags(O_PATH, O_DIRECTORY, O_CLOEXEC)], { result: root }),
   )
 }
@@ -220,27 +196,6 @@ export function hostRootStep(root: Slot): InitStep {
   return step(
     'root',
     call('openat', [AT_FDCWD, '/', flags(O_PATH, O_DIRECTORY, O_CLOEXEC)], { result: root }),
-  )
-}
-
-const MNT_DETACH = named('MNT_DETACH', 2)
-
-/**
- * Makes `root` the root directory and lets go of the host's. pivot_root(2),
- * by the idiom of its manual page that needs no directory for the old root.
- * `EINVAL` where the host's root is an initramfs.
- */
-export function pivotStep(root: Slot, spec: OverlayRoot | DirectoryRoot): InitStep {
-  const detach = call('umount2', ['.', MNT_DETACH])
-  return step(
-    'pivot',
-    call('fchdir', [root]),
-    call('pivot_root', ['.', '.']),
-    // The old root now lies on top of the new one; and what an overlay was
-    // made in lies on top of the old root.
-    ...(spec.type === 'overlay' ? [detach] : []),
-    detach,
-    call('chdir', ['/']),
   )
 }
 

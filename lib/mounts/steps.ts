@@ -9,8 +9,14 @@ import {
   step,
   target,
 } from '../plan/index.js'
-import { attach, cloneTree, MOUNT_ATTR, newFileSystem, setAttributes } from './operations.js'
-import type { BindMount, Mount, TmpfsMount } from './specifications.js'
+import {
+  attach,
+  cloneTree,
+  MOUNT_ATTR,
+  newFileSystem,
+  openInRoot,
+  setAttributes,
+} from './operations.js'
 
 /** Where mounts go. */
 export interface Place {
@@ -20,48 +26,24 @@ export interface Place {
   journal: boolean
   /** Where the target lies on the host, if not below the rootfs. */
   onHost?: HostPath
-}
-
-/** The step that makes one {@link Mount}. */
-export function mountStep(mount: Mount, place: Place, sourceIsFile: boolean): InitStep {
-  return mount.type === 'bind' ? bindStep(mount, place, sourceIsFile) : tmpfsStep(mount, place)
+  /** Device files there can't be opened unless they are mounts of their own. */
+  nodev?: boolean
 }
 
 /** Opens the place for a mount and puts the tree there. */
-function put(
+export function put(
   tree: Slot,
   path: string,
   { root, ...place }: Place,
-  how: { file?: boolean; strict?: boolean } = {},
+  how: { file?: boolean | undefined; strict?: boolean } = {},
 ): Operation[] {
   const at = slot('target')
-  return [target(root, path, at, { ...place, ...how }), attach(tree, at)]
-}
-
-function bindStep(mount: BindMount, place: Place, sourceIsFile: boolean): InitStep {
-  const tree = slot('tree')
-  const set: Named[] = []
-  for (const name of ['readonly', 'nosuid', 'nodev', 'noexec'] as const)
-    if (mount[name]) set.push(MOUNT_ATTR[name])
-  return step(
-    `bind ${mount.target}`,
-    cloneTree(AT_FDCWD, mount.source, tree, mount.recursive),
-    ...(set.length > 0 ? [setAttributes(tree, { set, recursive: mount.recursive })] : []),
-    ...put(tree, mount.target, place, { file: sourceIsFile }),
-  )
-}
-
-function tmpfsStep(mount: TmpfsMount, place: Place): InitStep {
-  const tree = slot('tmpfs')
-  const set: Named[] = [MOUNT_ATTR.nosuid, MOUNT_ATTR.nodev]
-  if (!mount.exec) set.push(MOUNT_ATTR.noexec)
-  if (mount.readonly) set.push(MOUNT_ATTR.readonly)
-  const options = { size: `${mount.size}`, mode: mount.mode.toString(8) }
-  return step(
-    `tmpfs ${mount.target}`,
-    ...newFileSystem('tmpfs', slot('fs'), tree, options, ...set),
-    ...put(tree, mount.target, place),
-  )
+  const { file, strict = false } = how
+  const open = target(root, path, at, { ...place, strict, file: file === true })
+  if (!('file' in how) || file !== undefined) return [open, attach(tree, at)]
+  // Of what kind it has to be is not known, so that which is there is taken as it is.
+  const there = openInRoot(root, path, at, { tolerate: ['ENOENT'], otherwise: 1 })
+  return [there, open, attach(tree, at)]
 }
 
 /** A new instance of a file system, or a bind of the one that is there. */

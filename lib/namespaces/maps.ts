@@ -1,8 +1,19 @@
 import { execFile } from 'node:child_process'
-import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { CofferdamError, privileges } from '../base/index.js'
-import type { IdMapping, IdMappings } from './user.js'
+import {
+  CofferdamError,
+  IDS,
+  type IdMapping,
+  invalidOption,
+  privileges,
+  readPseudoFile,
+  show,
+  writeIdFile,
+  writeIdMap,
+} from '../base/index.js'
+import { noProcess } from './reference.js'
+import type { IdMappings } from './user.js'
 
 // How the maps of a user namespace come to be written, and by whom.
 
@@ -79,7 +90,7 @@ function programExists(name: string): boolean {
  * `ERR_ID_MAPPING` when it refuses, as for ids that subuid(5) does not give.
  */
 export async function writeMaps(pid: number, mappings: IdMappings): Promise<void> {
-  if (deniesGroups(mappings)) write(`/proc/${pid}/setgroups`, 'deny')
+  if (deniesGroups(mappings)) writeIdFile(`/proc/${pid}/setgroups`, 'deny')
   for (const side of sideNames) {
     if (mayMapAny(side) || isOwn(side, mappings[side])) writeMap(side, pid, mappings[side])
     else await runMapper(side, pid, mappings[side])
@@ -92,33 +103,7 @@ export async function writeMaps(pid: number, mappings: IdMappings): Promise<void
  * @throws CofferdamError `EPERM` for ids that this program may not give.
  */
 export function writeMap(side: Side, pid: number, mappings: readonly IdMapping[]): void {
-  write(`/proc/${pid}/${sides[side].file}`, mapText(mappings))
-}
-
-/** The lines of `/proc/PID/uid_map`; user_namespaces(7). */
-function mapText(mappings: readonly IdMapping[]): string {
-  return mappings
-    .map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size ?? 1}\n`)
-    .join('')
-}
-
-function write(path: string, text: string): void {
-  try {
-    writeFileSync(path, text)
-  } catch (cause) {
-    const { code = 'EIO', errno = 0 } = cause as NodeJS.ErrnoException
-    throw new CofferdamError(`${path}: ${code}`, {
-      code,
-      errno: -errno,
-      syscall: 'write',
-      path,
-      hint:
-        code === 'EPERM'
-          ? 'ids outside one’s own need CAP_SETUID and CAP_SETGID over them; AppArmor may forbid it altogether'
-          : undefined,
-      cause,
-    })
-  }
+  writeIdMap(`/proc/${pid}/${sides[side].file}`, mappings)
 }
 
 function runMapper(side: Side, pid: number, mappings: readonly IdMapping[]): Promise<void> {
@@ -168,24 +153,33 @@ export function subordinateIds(
   let next = first
   const mappings: IdMapping[] = []
   for (const line of text.split('\n')) {
-    const [who, start, count] = line.split(':')
+    const [who, ...numbers] = line.trim().split(':')
     if (who !== user && who !== `${id}`) continue
-    const [hostId, size] = [Number(start), Number(count)]
-    if (!Number.isInteger(hostId) || !Number.isInteger(size) || size < 1) continue
+    // An empty field is no 0, which would be root.
+    if (numbers.length !== 2 || !numbers.every(number => /^\d+$/.test(number))) continue
+    const [hostId = 0, size = 0] = numbers.map(Number)
+    if (size < 1 || hostId + size > IDS) continue
     mappings.push({ containerId: next, hostId, size })
     next += size
   }
   return mappings.length > 0 ? mappings : undefined
 }
 
-/** What the ids of a user namespace are outside, as `/proc/PID/uid_map` says. */
-export function readMap(pid: number, side: Side): IdMapping[] {
-  const text = readFileSync(`/proc/${pid}/${sides[side].file}`, 'utf8')
-  return text
-    .trim()
-    .split('\n')
-    .map(line => {
-      const [containerId = 0, hostId = 0, size = 0] = line.trim().split(/\s+/).map(Number)
-      return { containerId, hostId, size }
-    })
+/**
+ * What the ids of a process's user namespace are outside, as its `uid_map` or `gid_map`
+ * says; nothing as long as nobody has written it. user_namespaces(7)
+ *
+ * @throws CofferdamError `ESRCH` when there is no such process.
+ */
+export function readMap(pid: number, side: Side): Required<IdMapping>[] {
+  if (!sideNames.includes(side)) throw invalidOption('side', `${show(side)} is not uid or gid`)
+  if (!Number.isInteger(pid) || pid < 1) throw invalidOption('pid', `${show(pid)} is none`)
+  const text = readPseudoFile(`/proc/${pid}/${sides[side].file}`)
+  if (text === undefined) throw noProcess('pid', pid)
+  return text.split('\n').flatMap(line => {
+    const match = /^ *(\d+) +(\d+) +(\d+)$/.exec(line)
+    if (match === null) return []
+    const [containerId = 0, hostId = 0, size = 0] = match.slice(1).map(Number)
+    return { containerId, hostId, size }
+  })
 }

@@ -6,27 +6,32 @@ import {
   type HostStep,
   hostStep,
   type InitStep,
+  kinds,
   type NamespaceKind,
   O_CLOEXEC,
   O_RDONLY,
   type Operation,
+  pathOf,
   type Slot,
+  type Step,
   sibling,
   slot,
   step,
 } from '../plan/index.js'
-import { kinds } from './kinds.js'
+import { given } from '../run/index.js'
+import { checkKind, checkKinds, checkReference, type NamespaceReference } from './reference.js'
 
 /**
  * Leaves the namespaces of these kinds for new ones. unshare(2);
  * `EPERM` without CAP_SYS_ADMIN, `ENOSPC` at a limit of `/proc/sys/user`.
  * Equivalent to: `unshare --mount --uts …`
  *
- * A PID namespace is not made this way: it begins with its first process, and
- * so with clone3.
+ * A PID or time namespace is that of the children only: what is to be in it begins
+ * with `sibling()`, which goes on in one.
  */
 export function unshare(wanted: readonly NamespaceKind[]): InitStep {
-  return step('namespaces', call('unshare', [flags(...wanted.map(kind => kinds[kind].flag))]))
+  const checked = checkKinds('unshare', wanted)
+  return step('namespaces', call('unshare', [flags(...checked.map(kind => kinds[kind].flag))]))
 }
 
 /**
@@ -51,25 +56,41 @@ export function newNetwork(prepare: readonly Operation[]): [HostStep, InitStep] 
   ]
 }
 
-/** Opens the namespace at `path`, as `/proc/42/ns/net`, and enters it. setns(2) */
-export function openAndEnter(
-  kind: NamespaceKind,
-  path: string,
-): [open: Operation, enter: Operation] {
-  const namespace = slot(`${kind}-namespace`)
-  return [
-    call('openat', [AT_FDCWD, path, flags(O_RDONLY, O_CLOEXEC)], { result: namespace }),
-    call('setns', [namespace, kinds[kind].flag]),
-  ]
+/** How init gets to a namespace that exists: what is handed to it, opened by it, entered. */
+export interface Entrance {
+  host: HostStep[]
+  open: Operation[]
+  enter: Operation
 }
 
 /**
- * Joins the existing namespace at `path`, as `/proc/42/ns/net`. setns(2);
- * `ENOENT` when nothing is there, `EINVAL` when it is of another kind.
- * Equivalent to: `nsenter --net=/proc/42/ns/net`
+ * The way into a namespace. A path, a process's too, is opened by init; a descriptor is
+ * this program's, and must be open whenever a process is made.
  */
-export function join(kind: NamespaceKind, path: string): InitStep {
-  return step(`join ${kind} namespace`, ...openAndEnter(kind, path))
+export function entranceTo(kind: NamespaceKind, reference: NamespaceReference): Entrance {
+  const entrance = slot(`${kind}-namespace`)
+  const enter = call('setns', [entrance, kinds[kind].flag])
+  if (typeof reference === 'object' && !('pid' in reference)) {
+    const fd = 'fd' in reference ? reference.fd : reference.pidfd
+    return { host: [given(fd, entrance)], open: [], enter }
+  }
+  const path = typeof reference === 'string' ? reference : pathOf(kind, reference.pid)
+  const how = flags(O_RDONLY, O_CLOEXEC)
+  const open = call('openat', [AT_FDCWD, path, how], { result: entrance })
+  return { host: [], open: [open], enter }
+}
+
+/**
+ * Joins an existing namespace, as that at `/proc/42/ns/net`. setns(2); `ENOENT` when
+ * nothing is there, `EINVAL` when it is of another kind, `ESRCH` when a pidfd's process
+ * has ended. Equivalent to: `nsenter --net=/proc/42/ns/net`
+ *
+ * A PID namespace is one's own only after a further clone.
+ */
+export function join(kind: NamespaceKind, reference: NamespaceReference): Step[] {
+  const checked = checkReference('join', reference)
+  const { host, open, enter } = entranceTo(checkKind('kind', kind), checked)
+  return [...host, step(`join ${kind} namespace`, ...open, enter)]
 }
 
 /**

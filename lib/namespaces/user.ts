@@ -1,25 +1,20 @@
-import { invalidOption, onlyKeys } from '../base/index.js'
+export type { IdMapping } from '../base/index.js'
+
+import { checkIdRanges, type IdMapping, invalidOption, onlyKeys } from '../base/index.js'
 import {
   call,
   type InitStep,
+  kinds,
   type NamespaceKind,
   type Operation,
+  type Step,
   step,
   type WaitingStep,
 } from '../plan/index.js'
-import { kinds } from './kinds.js'
+import { dumpable } from '../run/index.js'
 import { deniesGroups, writeMaps } from './maps.js'
-import { openAndEnter } from './steps.js'
-
-/** One range of ids: `size` of them, from `containerId` inside and `hostId` outside. */
-export interface IdMapping {
-  /** First id inside, 0 to 2^32 - 2. */
-  containerId: number
-  /** First id outside, as this program's user namespace has them. */
-  hostId: number
-  /** How many. Default: 1. */
-  size?: number
-}
+import type { NamespaceReference } from './reference.js'
+import { entranceTo } from './steps.js'
 
 /** Which ids there are in a user namespace, and what they are outside. */
 export interface IdMappings {
@@ -27,42 +22,21 @@ export interface IdMappings {
   gid: readonly IdMapping[]
 }
 
-const IDS = 0xffffffff // (uid_t)-1 is none
-const MOST_LINES = 340 // since Linux 4.15
-
-/** @throws CofferdamError `ERR_INVALID_OPTION` for ranges that can't be. */
-function checkMappings(option: string, mappings: unknown): Required<IdMapping>[] {
-  if (!Array.isArray(mappings) || mappings.length === 0 || mappings.length > MOST_LINES)
-    throw invalidOption(option, `must be a list of 1 to ${MOST_LINES} ranges`)
-  const checked = mappings.map((mapping: IdMapping, i) => {
-    const at = `${option}[${i}]`
-    onlyKeys(at, mapping, ['containerId', 'hostId', 'size'])
-    const { containerId, hostId, size = 1 } = mapping
-    for (const [name, id] of Object.entries({ containerId, hostId }))
-      if (!Number.isInteger(id) || id < 0 || id >= IDS)
-        throw invalidOption(`${at}.${name}`, `${String(id)} is no id`)
-    if (!Number.isInteger(size) || size < 1 || Math.max(containerId, hostId) + size > IDS)
-      throw invalidOption(`${at}.size`, `${String(size)} is none, or leads beyond the last id`)
-    return { containerId, hostId, size }
-  })
-  for (const side of ['containerId', 'hostId'] as const) {
-    const sorted = [...checked].sort((a, b) => a[side] - b[side])
-    sorted.forEach((range, i) => {
-      const before = sorted[i - 1]
-      if (before !== undefined && before[side] + before.size > range[side])
-        throw invalidOption(option, `two ranges have ${side} ${range[side]}`)
-    })
-  }
-  return checked
-}
-
-/** A copy of what the caller says, checked. */
-export function checkIdMappings(option: string, mappings: IdMappings): IdMappings {
+/**
+ * A copy of what the caller says, checked.
+ *
+ * @param root Whether there must be a root, since somebody is to become it.
+ */
+export function checkIdMappings(option: string, mappings: IdMappings, root: boolean): IdMappings {
   onlyKeys(option, mappings, ['uid', 'gid'])
-  return {
-    uid: checkMappings(`${option}.uid`, mappings.uid),
-    gid: checkMappings(`${option}.gid`, mappings.gid),
+  const checked = {
+    uid: checkIdRanges(`${option}.uid`, mappings.uid),
+    gid: checkIdRanges(`${option}.gid`, mappings.gid),
   }
+  for (const side of ['uid', 'gid'] as const)
+    if (root && hostId(checked[side], 0) === undefined)
+      throw invalidOption(`${option}.${side}`, 'has no root, id 0 inside')
+  return checked
 }
 
 /** The id outside of one inside; undefined when there is none. */
@@ -88,6 +62,9 @@ export interface Opening {
   open: Operation
   close: Operation
 }
+
+/** Open as long as it takes, and not longer. */
+export const opening: Opening = { open: dumpable(true), close: dumpable(false) }
 
 /**
  * Makes a user namespace, has the host write its maps while init waits, and
@@ -116,16 +93,17 @@ export function newUser(
  * @param others Namespaces to join, that of mounts last.
  */
 export function joinUser(
-  path: string,
-  others: readonly [NamespaceKind, string][],
+  user: NamespaceReference,
+  others: readonly [NamespaceKind, NamespaceReference][],
   { close }: Pick<Opening, 'close'>,
-): InitStep[] {
-  const [openUser, enterUser] = openAndEnter('user', path)
-  const joins = others.map(([kind, of]) => openAndEnter(kind, of))
+): Step[] {
+  const into = entranceTo('user', user)
+  const rest = others.map(([kind, reference]) => entranceTo(kind, reference))
   return [
-    step('join user namespace', openUser, ...joins.map(([open]) => open), enterUser),
+    ...[into, ...rest].flatMap(({ host }) => host),
+    step('join user namespace', ...into.open, ...rest.flatMap(({ open }) => open), into.enter),
     rootStep(true, close),
-    ...joins.map(([, enter], i) => step(`join ${others[i]?.[0]} namespace`, enter)),
+    ...rest.map(({ enter }, i) => step(`join ${others[i]?.[0]} namespace`, enter)),
   ]
 }
 

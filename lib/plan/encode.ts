@@ -49,7 +49,7 @@ export interface EncodedPlan {
 export interface EncodeOptions {
   /** Slots that hold descriptors from the start: first, second, … */
   given?: readonly Slot[]
-  /** Slots are kept after their last use, for {@link EncodedPlan.held}. */
+  /** Slots are kept after their last use, for {@link EncodedPlan.held}, if not closed. */
   hold?: boolean
 }
 
@@ -67,7 +67,9 @@ export function encode(steps: readonly Step[], options: EncodeOptions = {}): Enc
   for (let number = 0; number < steps.length; number++) {
     const step = steps[number] as Step
     if (step.side === 'waiting') {
-      operations.push(wait(points.length, step.send === undefined ? {} : { send: step.send }))
+      const { send, receive } = step
+      const slots = { ...(send && { send }), ...(receive && { result: receive }) }
+      operations.push(wait(points.length, slots))
       stepNumbers.push(number)
       points.push(step)
       continue
@@ -145,7 +147,8 @@ class SlotTable {
    * After it: what it was the last to use is free again. Of what was filled
    * away nothing is left but the last operation's result.
    */
-  leave({ result }: Operation, index: number): void {
+  leave({ result, call, args }: Operation, index: number): void {
+    if (call === 'close' && args[0] instanceof Slot && this.#hold) this.#free(args[0])
     const last = this.#lastUses[index]
     if (last !== undefined) for (const slot of last) this.#free(slot)
     if (this.#away?.last !== index) return
@@ -162,7 +165,9 @@ class SlotTable {
 
   /** The slots that are held to the end, in the order of their numbers. */
   held(): Slot[] {
-    return this.#hold ? [...this.#numbers.keys()] : []
+    if (!this.#hold) return []
+    const byNumber = [...this.#numbers].sort(([, a], [, b]) => a - b)
+    return byNumber.map(([slot]) => slot)
   }
 
   /** Seen from the end, the first sight of a slot is its last use. */

@@ -1,6 +1,7 @@
+import { kinds } from './kinds.js'
 import type { Argument, Operation } from './operation.js'
 import { Placeholder, PlaceholderLength, Slot } from './operation.js'
-import type { NamespaceKind, Plan, Step } from './step.js'
+import type { Plan, Step } from './step.js'
 import { opcodes } from './wire.js'
 
 const opcodeNames = new Map<number, string>(
@@ -13,28 +14,31 @@ export function printOperation(operation: Operation): string {
     operation.code === opcodes.SYSCALL ? `${operation.call}` : opcodeNames.get(operation.code)
   const result = operation.result === undefined ? '' : ` → <${operation.result.name}>`
   let tolerated = ''
-  if (operation.tolerate !== undefined) tolerated = `  unless ${operation.tolerate.join(', ')}`
+  if (operation.tolerate?.length) tolerated = `  unless ${operation.tolerate.join(', ')}`
   if (operation.skip) tolerated += `, then skip ${operation.skip}`
   if (operation.otherwise) tolerated += `, or else skip ${operation.otherwise}`
-  return `${name}(${operation.args.map(printArgument).join(', ')})${result}${tolerated}`
+  const args = operation.args.map(printArgument)
+  // As strace(1) has it. A program's variables may be secrets, and errors get into logs.
+  const env = operation.code === opcodes.EXEC ? operation.args[2] : undefined
+  if (Array.isArray(env)) args[2] = `<${env.length} variables>`
+  return `${name}(${args.join(', ')})${result}${tolerated}`
 }
 
 function printArgument(argument: Argument): string {
   if (typeof argument === 'number' || typeof argument === 'bigint') return `${argument}`
   if (typeof argument === 'string') return JSON.stringify(argument)
   if (argument instanceof Slot) return `<${argument.name}>`
-  if (argument instanceof Placeholder) return `<${argument.name}>`
+  if (argument instanceof Placeholder) return printPlaceholder(argument)
   if (argument instanceof PlaceholderLength) return `strlen(<${argument.of.name}>)`
   if ('text' in argument) return argument.text
   const items = argument.map(item =>
-    typeof item === 'string' ? JSON.stringify(item) : `"${item.prefix}<${item.name}>"`,
+    typeof item === 'string' ? JSON.stringify(item) : printPlaceholder(item),
   )
   return `[${items.join(', ')}]`
 }
 
-const cloneFlags: Partial<Record<NamespaceKind, string>> = {
-  pid: 'CLONE_NEWPID',
-  user: 'CLONE_NEWUSER',
+function printPlaceholder({ prefix, name }: Placeholder): string {
+  return prefix === '' ? `<${name}>` : `"${prefix}<${name}>"`
 }
 
 const HOST_WIDTH = 40
@@ -65,11 +69,10 @@ export function explainPlan(plan: Plan): string {
   }
   both('send the setup half', '')
   left('clone3(CLONE_VM|CLONE_VFORK|CLONE_PIDFD')
-  const made = plan.clone.map(kind => `|${cloneFlags[kind]}`).join('')
-  both(
-    `  |CLONE_CLEAR_SIGHAND${made}) ${arrow(HOST_WIDTH - 23 - made.length)}`,
-    'execveat(<cofferdam-init>)',
-  )
+  const made = plan.clone.map(kind => `|${kinds[kind].flag.text}`).join('')
+  const last = `  |CLONE_CLEAR_SIGHAND${made})`
+  if (plan.into !== undefined) left(`  |CLONE_INTO_CGROUP, <${plan.into.name}>`)
+  both(`${last} ${arrow(HOST_WIDTH - last.length)}`, 'execveat(<cofferdam-init>)')
 
   const half = (steps: readonly Step[]) => {
     for (const step of steps) {

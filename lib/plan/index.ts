@@ -7,6 +7,8 @@
 export * from './encode.js'
 export * from './explain.js'
 export * from './files.js'
+export * from './kinds.js'
+export * from './mount-flags.js'
 export * from './operation.js'
 export * from './step.js'
 export {

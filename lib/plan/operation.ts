@@ -1,5 +1,14 @@
 import type { SyscallName } from './wire.js'
-import { opcodes, TARGET_FILE, TARGET_JOURNAL, TARGET_STRICT } from './wire.js'
+import {
+  COPY_GID,
+  COPY_MODE,
+  COPY_UID,
+  opcodes,
+  TARGET_FILE,
+  TARGET_JOURNAL,
+  TARGET_PARENT,
+  TARGET_STRICT,
+} from './wire.js'
 
 /**
  * A descriptor that one operation makes and others use, before anybody knows
@@ -96,6 +105,20 @@ export interface Operation {
   otherwise?: number
   /** Of a mount target: where it lies on the host, if not below the rootfs. */
   onHost?: HostPath
+  /** The path that an error names, where the arguments don't say it; or its parts. */
+  about?: string | readonly (string | Placeholder)[]
+  /** Of a mount target: what is made there, for the host to know it again. */
+  makes?: Made
+}
+
+/**
+ * Something that is made in a directory of the host: `mark` tells it from what
+ * somebody else puts in its place. Of a file it is the SHA-256 of its content, of
+ * a symbolic link where it leads, of a device its number.
+ */
+export interface Made {
+  kind: 'directory' | 'file' | 'link' | 'device'
+  mark?: string
 }
 
 /** A path below a directory of the host, resolved without leaving it. */
@@ -110,6 +133,7 @@ export interface OperationOptions {
   tolerate?: readonly string[]
   skip?: number
   otherwise?: number
+  about?: NonNullable<Operation['about']>
 }
 
 /**
@@ -124,6 +148,11 @@ export function call(
   return { code: opcodes.SYSCALL, call: name, args, ...options }
 }
 
+/** Closes what a slot holds, which is empty then; close(2). */
+export function close(filled: Slot): Operation {
+  return call('close', [filled])
+}
+
 /**
  * Opens the place for a mount below `root`, as openat2(2) with
  * `RESOLVE_IN_ROOT`; directories that are missing on the way are made, and at
@@ -131,24 +160,33 @@ export function call(
  *
  * With `journal` the host hears of it first, and removes it in the end. With
  * `strict` a symbolic link on the way is an error, `ELOOP`; one that leads to
- * the root itself always is.
+ * the root itself always is. With `makes` the last part is left to the operations
+ * that follow, and the result is the directory that it is to be in.
  */
 export function target(
   root: Slot,
   path: string,
   result: Slot,
-  options: { file?: boolean; journal?: boolean; strict?: boolean; onHost?: HostPath } = {},
+  options: {
+    file?: boolean
+    journal?: boolean
+    strict?: boolean
+    onHost?: HostPath
+    makes?: Made
+  } = {},
 ): Operation {
   const set: Named[] = []
   if (options.file) set.push(named('FILE', TARGET_FILE))
   if (options.journal) set.push(named('JOURNAL', TARGET_JOURNAL))
   if (options.strict) set.push(named('STRICT', TARGET_STRICT))
-  const { onHost } = options
+  const { onHost, makes } = options
+  if (makes !== undefined) set.push(named('PARENT', TARGET_PARENT))
   return {
     code: opcodes.TARGET,
     args: [root, path, flags(...set)],
     result,
     ...(onHost === undefined ? {} : { onHost }),
+    ...(makes === undefined ? {} : { makes }),
   }
 }
 
@@ -191,10 +229,12 @@ export function child(): Operation {
 /**
  * What follows is done by a child, in the new namespaces that `flags` name; this
  * process stays outside as its keeper, which answers at the socket `listener`
- * and writes down in `folder` how the child has ended.
+ * and writes down in `folder` how the child has ended. The child is in the v2 group
+ * whose folder is `group`, this process is not.
  */
-export function keep(flags: Argument, listener: Slot, folder: Slot): Operation {
-  return { code: opcodes.KEEP, args: [flags, listener, folder] }
+export function keep(flags: Argument, listener: Slot, folder: Slot, group?: Slot): Operation {
+  const args = [flags, listener, folder]
+  return { code: opcodes.KEEP, args: group === undefined ? args : [...args, group] }
 }
 
 /**
@@ -226,6 +266,38 @@ export function away(...operations: Operation[]): Operation[] {
  */
 export function pass(count: number): Operation {
   return { code: opcodes.PASS, args: [count] }
+}
+
+/**
+ * Writes to `to` what reading `from` gives, at most `most` bytes; `EFBIG` beyond. For
+ * files that say something else to somebody else, as many in proc do.
+ */
+export function copy(from: Slot, to: Slot, most: number): Operation {
+  return { code: opcodes.COPY, args: [from, to, most] }
+}
+
+/** Writes to `to` what the last {@link call} gave, a number of 8 bytes. */
+export function tell(to: Slot): Operation {
+  return { code: opcodes.TELL, args: [to] }
+}
+
+const treeFlags = {
+  uid: named('UID', COPY_UID),
+  gid: named('GID', COPY_GID),
+  mode: named('MODE', COPY_MODE),
+} as const
+
+/**
+ * Copies what is in the directory `from` to the empty one `to`, which nobody else can
+ * reach yet; and of `from` itself what `own` names. Nothing is followed, and nothing
+ * that is mounted is looked into. `ENAMETOOLONG` beyond 64 levels.
+ */
+export function copyTree(
+  from: Slot,
+  to: Slot,
+  own: readonly (keyof typeof treeFlags)[],
+): Operation {
+  return { code: opcodes.COPY_TREE, args: [from, to, flags(...own.map(name => treeFlags[name]))] }
 }
 
 /** Executes the first of `paths` that exists; the last operation of all. */

@@ -1,3 +1,4 @@
+import { type Descriptor, invalidOption } from '../base/index.js'
 import type { Operation, Slot } from './operation.js'
 
 /** The kinds of namespaces that Linux has; namespaces(7). */
@@ -55,7 +56,9 @@ export interface WaitingStep {
   name: string
   /** A descriptor of init's that `run` is to get. */
   send?: Slot
-  run(context: HostContext): void | Promise<void>
+  /** Takes the descriptor that `run` gives, which is closed here when init has it. */
+  receive?: Slot
+  run(context: HostContext): void | Descriptor | Promise<void> | Promise<Descriptor>
   /**
    * Takes back what `run` did. It is noted before `run` is called, so it is
    * also called when `run` failed half-way; and when the container is deleted.
@@ -74,6 +77,8 @@ export interface Plan {
   process: readonly Step[]
   /** Namespaces that only clone3 itself can make. */
   clone: readonly NamespaceKind[]
+  /** The folder of the v2 group that init is made in, opened by a host step. */
+  into?: Slot | undefined
 }
 
 /** An {@link InitStep}. */
@@ -84,4 +89,20 @@ export function step(name: string, ...operations: Operation[]): InitStep {
 /** A {@link HostStep}. */
 export function hostStep(name: string, ...operations: Operation[]): HostStep {
   return { side: 'host', name, operations }
+}
+
+/** @throws CofferdamError `ERR_INVALID_OPTION` naming `option`, for what is no step. */
+export function checkStep(option: string, step: unknown): Step {
+  const wrong = (problem: string) => invalidOption(option, problem)
+  const one = step as Step | null | undefined
+  const name = one?.name
+  if (one?.side !== 'init' && one?.side !== 'host' && one?.side !== 'waiting')
+    throw wrong("must be made by plan.step() or plan.hostStep(), or have the side 'waiting'")
+  if (typeof name !== 'string' || name === '') throw wrong('has no name')
+  if (one.side === 'waiting') {
+    if (typeof one.run !== 'function') throw wrong(`${name}: run must be a function`)
+    if (one.undo !== undefined && typeof one.undo !== 'function')
+      throw wrong(`${name}: undo must be a function`)
+  } else if (!Array.isArray(one.operations)) throw wrong(`${name}: operations must be a list`)
+  return one
 }

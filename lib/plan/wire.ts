@@ -18,6 +18,8 @@ export const MAX_FDS = 16
 /** the standard streams, which are the first of them */
 export const STDIO = 3
 export const MAX_PATH = 4096
+/** bytes of one COPY */
+export const MAX_COPY = 1048576
 /** on failure report it and leave the step out */
 export const OP_OPTIONAL = 1
 /** skip after success, not after a tolerated failure */
@@ -28,6 +30,13 @@ export const TARGET_FILE = 1
 export const TARGET_JOURNAL = 2
 /** no symbolic link may lead there */
 export const TARGET_STRICT = 4
+/** open the directory in which it is or will be made */
+export const TARGET_PARENT = 8
+export const COPY_UID = 1
+export const COPY_GID = 2
+/** with its extended attributes */
+export const COPY_MODE = 4
+export const COPY_ALL = 7
 /** that a keeper holds: the standard three, and a terminal */
 export const STREAMS = 4
 /** room for what rotation appends */
@@ -59,6 +68,12 @@ export const opcodes = {
   KEEP: 11,
   /** hand descriptors besides the streams on to the program */
   PASS: 12,
+  /** write what one descriptor says to another */
+  COPY: 13,
+  /** write what the last system call gave to a descriptor */
+  TELL: 14,
+  /** copy what is in one directory to another */
+  COPY_TREE: 15,
 } as const
 
 /** What a keeper is asked for. */
@@ -102,27 +117,37 @@ export type SyscallName =
   | 'connect'
   | 'dup3'
   | 'epoll_create1'
+  | 'eventfd2'
   | 'execve'
   | 'execveat'
   | 'exit_group'
+  | 'fallocate'
   | 'fchdir'
   | 'fchmod'
   | 'fchmodat'
   | 'fchown'
   | 'fchownat'
   | 'fcntl'
+  | 'fgetxattr'
+  | 'flistxattr'
   | 'flock'
   | 'fsconfig'
+  | 'fsetxattr'
   | 'fsmount'
   | 'fsopen'
+  | 'fspick'
   | 'ftruncate'
+  | 'getdents64'
   | 'getpid'
+  | 'getxattr'
   | 'ioctl'
+  | 'ioprio_set'
   | 'keyctl'
   | 'kill'
   | 'landlock_create_ruleset'
   | 'linkat'
   | 'listen'
+  | 'listmount'
   | 'lseek'
   | 'lsm_list_modules'
   | 'memfd_create'
@@ -151,14 +176,17 @@ export type SyscallName =
   | 'readlinkat'
   | 'recvfrom'
   | 'recvmsg'
+  | 'removexattr'
   | 'renameat2'
   | 'rt_sigaction'
   | 'rt_sigprocmask'
   | 'rt_sigtimedwait'
   | 'sched_setaffinity'
+  | 'sched_setattr'
   | 'sched_setscheduler'
   | 'seccomp'
   | 'sendmsg'
+  | 'set_mempolicy'
   | 'setdomainname'
   | 'setgroups'
   | 'sethostname'
@@ -167,14 +195,18 @@ export type SyscallName =
   | 'setresgid'
   | 'setresuid'
   | 'setsid'
+  | 'setsockopt'
+  | 'setxattr'
   | 'signalfd4'
   | 'socket'
   | 'socketpair'
+  | 'statmount'
   | 'statx'
   | 'symlinkat'
   | 'umask'
   | 'umount2'
   | 'unlinkat'
   | 'unshare'
+  | 'utimensat'
   | 'waitid'
   | 'write'

@@ -1,111 +1,22 @@
-import { constants } from 'node:os'
-import {
-  call,
-  child,
-  exec,
-  type InitStep,
-  mode,
-  named,
-  type Operation,
-  pass,
-  type Slot,
-  type Struct,
-  step,
-} from '../plan/index.js'
+import { call, child, type InitStep, mode, named, type Operation, step } from '../plan/index.js'
+import { dieWithHost, dumpable } from '../run/index.js'
+import { newKeyring } from './keyring.js'
+import { ordinaryPolicy } from './scheduling.js'
 import type { ProcessSpecification } from './specification.js'
 
-const PR_SET_PDEATHSIG = named('PR_SET_PDEATHSIG', 1)
-const PR_SET_DUMPABLE = named('PR_SET_DUMPABLE', 4)
 const PR_SET_NO_NEW_PRIVS = named('PR_SET_NO_NEW_PRIVS', 38)
-const SIGKILL = named('SIGKILL', constants.signals.SIGKILL)
-
-/**
- * The kernel kills the process when the host's spawner thread ends, and so
- * when the host process does, however it does. prctl(2) PR_SET_PDEATHSIG
- */
-function dieWithHost(): Operation {
-  return call('prctl', [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0])
-}
-
-/**
- * Whether processes of the same user may look into this one and trace it, and
- * whether its files in proc belong to that user; with `false` they belong to
- * root. prctl(2) PR_SET_DUMPABLE, proc(5)
- */
-export function dumpable(is: boolean): Operation {
-  return call('prctl', [PR_SET_DUMPABLE, is ? 1 : 0, 0, 0, 0])
-}
-
-/**
- * What init does first of all: dies with the host; can't be traced or looked
- * into, by a container that it joins say (CVE-2016-9962). With `dies` false it
- * does not die with the host.
- */
-export function detachStep(dies = true): InitStep {
-  return step(
-    'detach from the host',
-    ...(dies ? [dieWithHost()] : []),
-    dumpable(false),
-    call('umask', [0]),
-  )
-}
-
-const KEYCTL_JOIN_SESSION_KEYRING = named('KEYCTL_JOIN_SESSION_KEYRING', 1)
 
 /**
  * Leaves the host's session, and with it the terminal that a program could have
  * typed into (CVE-2017-5226); and the host's session keyring, whose keys it
- * could have read. setsid(2), session-keyring(7)
+ * could have read, unless `keyring` is `'inherit'`. setsid(2), session-keyring(7)
+ *
+ * Nothing leads back to the host's session: whoever is in it can type into its
+ * terminal with the ioctl TIOCSTI, where sysctl dev.tty.legacy_tiocsti allows
+ * it. A terminal of its own is what `terminal` gives.
  */
-export function sessionStep(): InitStep {
-  return step(
-    'session',
-    call('setsid', []),
-    // An outer container's filter may forbid it, and with it any use of keys.
-    call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, 0], { tolerate: ['ENOSYS', 'EPERM'] }),
-  )
-}
-
-/**
- * No signal is ignored or blocked, as any program expects. CLONE_CLEAR_SIGHAND
- * has reset the handlers; `ignored` are those that the host ignores.
- * rt_sigaction(2), rt_sigprocmask(2), signal(7)
- */
-export function signalsStep(ignored: readonly number[]): InitStep {
-  return step(
-    'signals',
-    ...ignored.map(number =>
-      call('rt_sigaction', [
-        number,
-        zeros(32, '{SIG_DFL}'),
-        0,
-        8, // sizeof(sigset_t) in the kernel
-      ]),
-    ),
-    call('rt_sigprocmask', [named('SIG_SETMASK', 2), zeros(8, '[]'), 0, 8]),
-  )
-}
-
-/**
- * {@link detachStep}'s first part once more, where it has been lost; with
- * `openToHost` as in {@link openToHostStep}. With `dies` false only the latter.
- */
-export function dieWithHostStep(openToHost = false, dies = true): InitStep {
-  return step('die with the host', ...(dies ? [dieWithHost()] : []), dumpable(openToHost))
-}
-
-/**
- * An ordinary user's host joins the namespaces of an init, which for it takes
- * leave to look into init: setns(2) with a pidfd, ptrace(2). Nobody else is in
- * the container's namespaces at that time.
- */
-export function openToHostStep(): InitStep {
-  return step('open to the host', dumpable(true))
-}
-
-/** Connects standard input, output and error. dup3(2) */
-export function streamsStep(streams: readonly [Slot, Slot, Slot]): InitStep {
-  return step('streams', ...streams.map((stream, fd) => call('dup3', [stream, fd, 0])))
+export function sessionStep(keyring: 'new' | 'inherit' = 'new'): InitStep {
+  return step('session', call('setsid', []), ...(keyring === 'new' ? [newKeyring()] : []))
 }
 
 /**
@@ -166,37 +77,22 @@ export function noNewPrivilegesStep(): InitStep {
  * the spawner is, so that it does not preempt the JavaScript that wakes it.
  */
 export function readyStep(process: ProcessSpecification, dies = true): InitStep {
+  const { attributes, init } = process
+  // With an init it is that one's child that gets another signal.
+  const signal = init ? undefined : attributes?.parentDeathSignal
   return step(
     'ready',
-    ...(dies ? [dieWithHost()] : []),
+    ...(dies || signal !== undefined ? [dieWithHost(signal)] : []),
     call('umask', [mode(process.umask)]),
     ...(process.cwd === '/' ? [] : [call('chdir', [process.cwd])]),
-    call('sched_setscheduler', [0, named('SCHED_OTHER', 0), zeros(4, '{0}')]),
+    ...ordinaryPolicy(attributes?.scheduler !== undefined),
   )
 }
 
-/** Descriptors besides the standard streams stay open for the program. dup3(2) */
-export function passStep(count: number): InitStep {
-  return step('further descriptors', pass(count))
-}
-
 /**
- * An init stays, and goes on in a child; see `init` of ProcessOptions. With
- * `openToHost` as {@link openToHostStep}.
+ * An init stays, and goes on in a child, which gets `signal` when that ends; see
+ * `init` of ProcessOptions. With `openToHost` as {@link openToHostStep}.
  */
-export function initStep(openToHost = false): InitStep {
-  return step('init', ...(openToHost ? [dumpable(true)] : []), child(), dieWithHost())
-}
-
-/**
- * Runs the program. execve(2): `ENOENT` when it is nowhere in `PATH`, `EACCES`
- * when it may not be executed, `ENOEXEC` when the kernel does not know what it
- * is.
- */
-export function execStep(process: ProcessSpecification): InitStep {
-  return step('exec', exec(process.paths, process.argv, process.env))
-}
-
-function zeros(size: number, text: string): Struct {
-  return { bytes: Buffer.alloc(size), text }
+export function initStep(openToHost = false, signal?: number): InitStep {
+  return step('init', ...(openToHost ? [dumpable(true)] : []), child(), dieWithHost(signal))
 }

@@ -1,4 +1,3 @@
-import { invalidOption, onlyKeys } from '../base/index.js'
 import {
   AT_FDCWD,
   call,
@@ -15,37 +14,8 @@ import {
   type Step,
   slot,
   step,
-  type WaitingStep,
 } from '../plan/index.js'
-
-/** Size of a terminal's window, each 1 to 65535. */
-export interface TerminalSize {
-  rows: number
-  columns: number
-}
-
-/** What `terminal` takes: a size, or true for 24 rows of 80 columns. */
-export type TerminalOption = boolean | Partial<TerminalSize>
-
-const DEFAULT_SIZE: TerminalSize = { rows: 24, columns: 80 }
-
-/** @throws CofferdamError `ERR_INVALID_OPTION` for a size that is none. */
-export function checkTerminalSize(option: string, size: Partial<TerminalSize>): TerminalSize {
-  onlyKeys(option, size, ['rows', 'columns'])
-  const checked = { ...DEFAULT_SIZE, ...size }
-  for (const name of ['rows', 'columns'] as const) {
-    const value: unknown = checked[name]
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 0xffff)
-      throw invalidOption(`${option}.${name}`, `${String(value)} is none; 1 to 65535 are`)
-  }
-  return checked
-}
-
-/** The size that was asked for; undefined when no terminal was. */
-export function parseTerminal(terminal: TerminalOption | undefined): TerminalSize | undefined {
-  if (terminal === undefined || terminal === false) return undefined
-  return checkTerminalSize('terminal', terminal === true ? {} : terminal)
-}
+import { master, type TerminalSize, terminalHandover } from '../run/index.js'
 
 const TIOCSPTLCK = named('TIOCSPTLCK', 0x40045431)
 const TIOCGPTPEER = named('TIOCGPTPEER', 0x5441)
@@ -53,16 +23,7 @@ const TIOCSWINSZ = named('TIOCSWINSZ', 0x5414)
 const TIOCSCTTY = named('TIOCSCTTY', 0x540e)
 const KEEP = named('-1', 0xffffffff)
 
-const master = slot('master')
 const terminal = slot('terminal')
-
-/** Hands the terminal's other side to the host, while init waits. */
-export const terminalHandover: WaitingStep = {
-  side: 'waiting',
-  name: 'hand over terminal',
-  send: master,
-  run: () => undefined,
-}
 
 /**
  * A new pseudo-terminal of the container's own devpts as standard input, output

@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <napi.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,11 +14,40 @@
 #include <string>
 #include <unordered_set>
 
+#include "bpf.h"
+#include "credentials.h"
+#include "descriptors.h"
 #include "environment.h"
+#include "errors.h"
+#include "files.h"
 #include "init_image.h"
+#include "namespaces.h"
+#include "netlink.h"
+#include "mounts.h"
 #include "pidfd.h"
+#include "reader.h"
+#include "terminals.h"
 
 namespace cofferdam {
+
+Napi::Error system_error(Napi::Env env, uint32_t nr, long error) {
+  Napi::Error result = Napi::Error::New(env, "system call failed");
+  result.Set("nr", Napi::Number::New(env, nr));
+  result.Set("errno", Napi::Number::New(env, static_cast<double>(error)));
+  return result;
+}
+
+Environment* environment(Napi::Env env) {
+  auto* existing = env.GetInstanceData<Environment*>();
+  if (*existing == nullptr) {
+    auto fresh = std::make_unique<Environment>(env);
+    int error = fresh->open();
+    if (error != 0) throw system_error(env, __NR_epoll_create1, error);
+    *existing = fresh.release();
+  }
+  return *existing;
+}
+
 namespace {
 
 // Shared by all environments, opened once, closed with the process.
@@ -34,14 +61,6 @@ struct Process {
 Process& process() {
   static Process* shared = new Process();
   return *shared;
-}
-
-// The caller in TypeScript turns the two numbers into a typed error.
-Napi::Error system_error(Napi::Env env, uint32_t nr, long error) {
-  Napi::Error result = Napi::Error::New(env, "system call failed");
-  result.Set("nr", Napi::Number::New(env, nr));
-  result.Set("errno", Napi::Number::New(env, static_cast<double>(error)));
-  return result;
 }
 
 void open_process(Napi::Env env) {
@@ -61,17 +80,6 @@ void open_process(Napi::Env env) {
   }
 }
 
-Environment* environment(Napi::Env env) {
-  auto* existing = env.GetInstanceData<Environment*>();
-  if (*existing == nullptr) {
-    auto fresh = std::make_unique<Environment>(env);
-    int error = fresh->open();
-    if (error != 0) throw system_error(env, __NR_epoll_create1, error);
-    *existing = fresh.release();
-  }
-  return *existing;
-}
-
 Container* container_of(const Napi::CallbackInfo& info) {
   Container* container = environment(info.Env())->find(info[0].As<Napi::Number>().Uint32Value());
   if (container == nullptr || container->exited) throw system_error(info.Env(), 0, ESRCH);
@@ -82,14 +90,6 @@ Container* container_of(const Napi::CallbackInfo& info) {
 PlanCopy copy_plan(const Napi::Value& value) {
   auto bytes = value.As<Napi::Uint8Array>();
   return PlanCopy(bytes.Data(), bytes.ByteLength());
-}
-
-// The same for a plan that runs in this process.
-PlanCopy copy_host_plan(const Napi::Value& value, cf_side side) {
-  PlanCopy plan = copy_plan(value);
-  if (cf_check(plan.bytes(), plan.size, side) < 0)
-    throw system_error(value.Env(), 0, EBADMSG);
-  return plan;
 }
 
 // Fills in a plan's placeholders. `patches` has four numbers for each place:
@@ -113,19 +113,33 @@ void fill_plan(const PlanCopy& plan, const Napi::Value& texts_value,
   }
 }
 
+// The same for a plan that runs in this process.
+PlanCopy copy_host_plan(const Napi::Value& value, cf_side side, const Napi::Value& texts,
+                        const Napi::Value& patches) {
+  PlanCopy plan = copy_plan(value);
+  if (!patches.IsEmpty()) fill_plan(plan, texts, patches);
+  if (cf_check(plan.bytes(), plan.size, side) < 0)
+    throw system_error(value.Env(), 0, EBADMSG);
+  return plan;
+}
+
 // listen(listener)
 void listen(const Napi::CallbackInfo& info) { environment(info.Env())->set_listener(info[0]); }
 
-// create(cloneFlags, ahead | null, hostPlan | null, plan, texts, patches,
-// target | 0, folder | -1, forks): id
+// create(cloneFlags, ahead | null, [hostPlan, texts, patches, into] | null, plan, texts,
+// patches, target | 0, folder | -1, forks): id
 Napi::Value create(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   open_process(env);
   auto job = std::make_unique<Job>();
   job->environment = environment(env);
   job->clone_flags = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (!info[1].IsNull()) job->ahead = copy_host_plan(info[1], CF_SIDE_MAKER);
-  if (!info[2].IsNull()) job->host_plan = copy_host_plan(info[2], CF_SIDE_HOST);
+  if (!info[1].IsNull()) job->ahead = copy_host_plan(info[1], CF_SIDE_MAKER, {}, {});
+  if (info[2].IsArray()) {
+    auto host = info[2].As<Napi::Array>();
+    job->host_plan = copy_host_plan(host.Get(0u), CF_SIDE_HOST, host.Get(1u), host.Get(2u));
+    job->into = host.Get(3u).As<Napi::Number>().Int32Value();
+  }
   job->plan = copy_plan(info[3]);
   fill_plan(job->plan, info[4], info[5]);
   if (uint32_t id = info[6].As<Napi::Number>().Uint32Value(); id != 0) {
@@ -181,13 +195,13 @@ void connect(const Napi::CallbackInfo& info) {
   if (error != 0) throw system_error(info.Env(), __NR_connect, error);
 }
 
-// hold(id, holds): whether a container, or a terminal, keeps the event loop alive
+// hold(id, holds): whether a container, a terminal or a watch keeps the event loop alive
 void hold(const Napi::CallbackInfo& info) {
   uint32_t id = info[0].As<Napi::Number>().Uint32Value();
   bool holds = info[1].As<Napi::Boolean>().Value();
   Container* container = environment(info.Env())->find(id);
   if (container != nullptr) environment(info.Env())->hold(container, holds);
-  else environment(info.Env())->hold_terminal(id, holds);
+  else environment(info.Env())->hold_watched(id, holds);
 }
 
 // proceed(id, fd): the answer to kWaiting and kMaking
@@ -255,11 +269,13 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// signal(id, number)
+// signal(id, number); SIGKILL also reaches a process that is yet to be made.
 void signal(const Napi::CallbackInfo& info) {
   Container* container = container_of(info);
   int number = info[1].As<Napi::Number>().Int32Value();
+  if (number == SIGKILL) container->doomed = true;
   int pidfd = container->pidfd;
+  if (pidfd < 0 && number == SIGKILL) return;
   if (pidfd < 0) throw system_error(info.Env(), 0, ESRCH);
   int error = number == SIGKILL ? environment(info.Env())->kill(container)
                                 : send_signal(pidfd, number);
@@ -269,7 +285,7 @@ void signal(const Napi::CallbackInfo& info) {
 // run(hostPlan): the descriptors in its slots, which are now the caller's
 Napi::Value run(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  PlanCopy plan = copy_host_plan(info[0], CF_SIDE_HOST);
+  PlanCopy plan = copy_host_plan(info[0], CF_SIDE_HOST, {}, {});
   cf_fds fds = {};
   cf_message failure;
   if (cf_run_host(plan.bytes(), &fds, &failure) < 0)
@@ -279,147 +295,8 @@ Napi::Value run(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// take(fd): a stream object owns it from now on
-void take(const Napi::CallbackInfo& info) {
-  environment(info.Env())->let_go(info[0].As<Napi::Number>().Int32Value());
-}
-
-// close(fd): for descriptors of ours; Node's closeSync warns of them in workers
-void close_descriptor(const Napi::CallbackInfo& info) {
-  take(info);
-  close(info[0].As<Napi::Number>().Int32Value());
-}
-
-// drain(fd, most): what the pipe holds, if nobody can write to it any more and it
-// is no more than so many bytes; the descriptor is closed then. Otherwise null,
-// and nothing has been done.
-Napi::Value drain(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  int fd = info[0].As<Napi::Number>().Int32Value();
-  pollfd ended = {fd, 0, 0};
-  int size = 0;
-  if (poll(&ended, 1, 0) != 1 || (ended.revents & POLLHUP) == 0 || ioctl(fd, FIONREAD, &size) != 0 ||
-      size > info[1].As<Napi::Number>().Int64Value())
-    return env.Null();
-  auto bytes = Napi::Buffer<uint8_t>::New(env, static_cast<size_t>(size));
-  for (int done = 0; done < size;) {
-    ssize_t count = read(fd, bytes.Data() + done, static_cast<size_t>(size - done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;  // it can't be: there is that much
-    done += static_cast<int>(count);
-  }
-  close_descriptor(info);
-  return bytes;
-}
-
 // outlive(id): from now on it may outlive this process
 void outlive(const Napi::CallbackInfo& info) { container_of(info)->parked = true; }
-
-// lock(folder): whether nobody else has it; flock(2)
-Napi::Value lock(const Napi::CallbackInfo& info) {
-  bool free = flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB) == 0;
-  if (!free && errno != EWOULDBLOCK) throw system_error(info.Env(), __NR_flock, errno);
-  return Napi::Boolean::New(info.Env(), free);
-}
-
-// pipe(): its two ends, to be taken or closed
-Napi::Value pipe(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) throw system_error(env, __NR_pipe2, errno);
-  auto result = Napi::Array::New(env, 2);
-  for (uint32_t i = 0; i < 2; i++) {
-    environment(env)->keep(ends[i]);
-    result.Set(i, Napi::Number::New(env, ends[i]));
-  }
-  return result;
-}
-
-// dial(folder, name): a connection to the socket in this folder
-Napi::Value dial(const Napi::CallbackInfo& info) {
-  int fd = -1;
-  std::string name = info[1].As<Napi::String>().Utf8Value();
-  int error = connect_socket(info[0].As<Napi::Number>().Int32Value(), name.c_str(), &fd);
-  if (error != 0) throw system_error(info.Env(), __NR_connect, error);
-  return Napi::Number::New(info.Env(), fd);
-}
-
-// send(fd, bytes, descriptors): as one packet
-void send_packet(const Napi::CallbackInfo& info) {
-  auto bytes = info[1].As<Napi::Uint8Array>();
-  auto list = info[2].As<Napi::Array>();
-  int fds[CF_MAX_FDS];
-  uint32_t count = list.Length();
-  for (uint32_t i = 0; i < count && i < CF_MAX_FDS; i++)
-    fds[i] = list.Get(i).As<Napi::Number>().Int32Value();
-  long result = cf_send(info[0].As<Napi::Number>().Int32Value(), bytes.Data(), bytes.ByteLength(),
-                        fds, count, MSG_DONTWAIT);
-  if (result < 0) throw system_error(info.Env(), __NR_sendmsg, -result);
-}
-
-// receive(fd, timeout): a packet's bytes and its descriptors, which are the
-// caller's; null when none comes within so many milliseconds
-Napi::Value receive_packet(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  char bytes[256];
-  int fds[CF_MAX_FDS];
-  unsigned count;
-  pollfd answer = {info[0].As<Napi::Number>().Int32Value(), POLLIN, 0};
-  poll(&answer, 1, info[1].As<Napi::Number>().Int32Value());
-  long size = cf_receive(answer.fd, bytes, sizeof bytes, fds, &count, MSG_DONTWAIT);
-  if (size <= 0) return env.Null();
-  auto descriptors = Napi::Array::New(env, count);
-  for (uint32_t i = 0; i < count; i++) descriptors.Set(i, Napi::Number::New(env, fds[i]));
-  auto result = Napi::Object::New(env);
-  result.Set("bytes", Napi::Buffer<char>::Copy(env, bytes, static_cast<size_t>(size)));
-  result.Set("descriptors", descriptors);
-  return result;
-}
-
-// openTerminal(fd): its number; the descriptor is the addon's from now on
-Napi::Value open_terminal(const Napi::CallbackInfo& info) {
-  int fd = info[0].As<Napi::Number>().Int32Value();
-  fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-  return Napi::Number::New(info.Env(), environment(info.Env())->watch_terminal(fd));
-}
-
-int terminal_of(const Napi::CallbackInfo& info) {
-  return environment(info.Env())->terminal(info[0].As<Napi::Number>().Uint32Value());
-}
-
-// readTerminal(terminal): bytes, null when there are none yet, or none for ever
-// as undefined
-Napi::Value read_terminal(const Napi::CallbackInfo& info) {
-  char bytes[16384];
-  ssize_t size = read(terminal_of(info), bytes, sizeof bytes);
-  if (size > 0) return Napi::Buffer<char>::Copy(info.Env(), bytes, static_cast<size_t>(size));
-  // EIO: the last process that had the other side open has closed it. tty(4)
-  return size < 0 && (errno == EAGAIN || errno == EINTR) ? info.Env().Null()
-                                                         : info.Env().Undefined();
-}
-
-// writeTerminal(terminal, bytes): how many were taken, -1 when nobody reads any
-// more
-Napi::Value write_terminal(const Napi::CallbackInfo& info) {
-  auto bytes = info[1].As<Napi::Uint8Array>();
-  ssize_t size = write(terminal_of(info), bytes.Data(), bytes.ByteLength());
-  if (size < 0) size = errno == EAGAIN || errno == EINTR ? 0 : -1;
-  return Napi::Number::New(info.Env(), static_cast<double>(size));
-}
-
-// resizeTerminal(terminal, rows, columns): TIOCSWINSZ, ioctl_tty(2)
-void resize_terminal(const Napi::CallbackInfo& info) {
-  winsize size = {};
-  size.ws_row = static_cast<unsigned short>(info[1].As<Napi::Number>().Uint32Value());
-  size.ws_col = static_cast<unsigned short>(info[2].As<Napi::Number>().Uint32Value());
-  if (ioctl(terminal_of(info), TIOCSWINSZ, &size) != 0)
-    throw system_error(info.Env(), __NR_ioctl, errno);
-}
-
-// closeTerminal(terminal)
-void close_terminal(const Napi::CallbackInfo& info) {
-  environment(info.Env())->unwatch_terminal(info[0].As<Napi::Number>().Uint32Value());
-}
 
 // claim(id): false when a container of this process has that name
 Napi::Value claim(const Napi::CallbackInfo& info) {
@@ -478,14 +355,21 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"listen", Napi::Function::New(env, listen)},   {"create", Napi::Function::New(env, create)},
       {"proceed", Napi::Function::New(env, proceed)}, {"start", Napi::Function::New(env, start)},
       {"run", Napi::Function::New(env, run)},
+      {"keep", Napi::Function::New(env, keep)},
       {"take", Napi::Function::New(env, take)},
       {"close", Napi::Function::New(env, close_descriptor)},
+      {"hasChanged", Napi::Function::New(env, has_changed)},
+      {"files", Napi::Function::New(env, files)},
+      {"netlinkExchange", Napi::Function::New(env, netlink_exchange)},
+      {"netlinkReceive", Napi::Function::New(env, netlink_receive)},
+      {"filesNow", Napi::Function::New(env, files_now)},
       {"drain", Napi::Function::New(env, drain)},
       {"adopt", Napi::Function::New(env, adopt)},
       {"processNumber", Napi::Function::New(env, number_of)},
       {"connect", Napi::Function::New(env, connect)},
       {"hold", Napi::Function::New(env, hold)},
       {"lock", Napi::Function::New(env, lock)},
+      {"namespaceQuery", Napi::Function::New(env, namespace_query)},
       {"outlive", Napi::Function::New(env, outlive)},
       {"pipe", Napi::Function::New(env, pipe)},
       {"dial", Napi::Function::New(env, dial)},
@@ -495,7 +379,24 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
       {"readTerminal", Napi::Function::New(env, read_terminal)},
       {"writeTerminal", Napi::Function::New(env, write_terminal)},
       {"resizeTerminal", Napi::Function::New(env, resize_terminal)},
+      {"watch", Napi::Function::New(env, watch)},
+      {"unwatch", Napi::Function::New(env, unwatch)},
       {"closeTerminal", Napi::Function::New(env, close_terminal)},
+      {"securebits", Napi::Function::New(env, securebits)},
+      {"inBounding", Napi::Function::New(env, in_bounding)},
+      {"getXattr", Napi::Function::New(env, get_xattr)},
+      {"setXattr", Napi::Function::New(env, set_xattr)},
+      {"removeXattr", Napi::Function::New(env, remove_xattr)},
+      {"statmount", Napi::Function::New(env, statmount)},
+      {"listmount", Napi::Function::New(env, listmount)},
+      {"mountNumber", Napi::Function::New(env, mount_number)},
+      {"readFiles", Napi::Function::New(env, read_files)},
+      {"bpfLoad", Napi::Function::New(env, bpf_load)},
+      {"bpfAttach", Napi::Function::New(env, bpf_attach)},
+      {"bpfDetach", Napi::Function::New(env, bpf_detach)},
+      {"bpfQuery", Napi::Function::New(env, bpf_query)},
+      {"bpfOpen", Napi::Function::New(env, bpf_open)},
+      {"bpfInfo", Napi::Function::New(env, bpf_info)},
       {"claim", Napi::Function::New(env, claim)},     {"unclaim", Napi::Function::New(env, unclaim)},
       {"signal", Napi::Function::New(env, signal)},   {"check", Napi::Function::New(env, check)},
       {"useInit", Napi::Function::New(env, use_init)}, {"facts", Napi::Function::New(env, facts)},

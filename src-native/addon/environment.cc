@@ -21,11 +21,11 @@ namespace {
 
 // epoll_data of a container's pidfd is its address plus one; of its channel,
 // the address; of the eventfd, 0; of a process that another one has followed,
-// the descriptor times eight plus two; of a terminal, its number times eight
-// plus four.
+// the descriptor times eight plus two; of a descriptor that is watched, its
+// number times eight plus four.
 constexpr uintptr_t kPidfdTag = 1;
 constexpr uintptr_t kFollowedTag = 2;
-constexpr uintptr_t kTerminalTag = 4;
+constexpr uintptr_t kWatchedTag = 4;
 
 constexpr uint64_t kRetryMilliseconds = 20;
 
@@ -238,7 +238,7 @@ void Environment::dispatch() {
     for (int i = 0; i < count; i++) {
       uintptr_t data = events[i].data.u64;
       auto* container = reinterpret_cast<Container*>(data & ~kPidfdTag);
-      if (data & kTerminalTag) emit(static_cast<uint32_t>(data >> 3), Event::kTerminal, 0, 0, 0, 0);
+      if (data & kWatchedTag) tell(static_cast<uint32_t>(data >> 3));
       else if (data & kFollowedTag) reap_followed(static_cast<int>(data >> 3));
       else if (container == nullptr) report_spawn_failures();
       else if (container->exited) continue;  // ended earlier in this batch
@@ -303,7 +303,10 @@ void Environment::handle_message(Container* container, const cf_message& message
       return emit(container, Event::kFailed, message.value, message.op, message.nr, message.error);
     case CF_MSG_OMITTED:
       return emit(container, Event::kOmitted, message.value, message.op, message.nr, message.error);
-    case CF_MSG_WAITING: return emit(container, Event::kWaiting, message.value, fd, container->pid);
+    case CF_MSG_WAITING:
+      // A worker that is being terminated does not hear of it any more.
+      if (fd >= 0) keep(fd);
+      return emit(container, Event::kWaiting, message.value, fd, container->pid);
     case CF_MSG_EXECUTING: container->executing = true; return;
     case CF_MSG_MAKING: return emit(container, Event::kMaking, message.op);
     default: return;
@@ -322,6 +325,8 @@ void Environment::follow(Container* container, int pid, int pidfd) {
   followed_.emplace(before, container->kept);
   container->followed = true;
   if (container->kept) emit(container, Event::kKept, keeper, pid);
+  // Until now it could only be told that the host has gone, and may not be listening.
+  if (container->doomed) send_signal(pidfd, SIGKILL);
 }
 
 void Environment::reap_followed(int pidfd) {
@@ -382,28 +387,49 @@ void Environment::unwatch_and_close(int fd) {
 // Told of each change once (EPOLLET): whoever reads or writes does so until it
 // would block.
 uint32_t Environment::watch_terminal(int fd) {
+  return watch_descriptor(fd, EPOLLIN | EPOLLOUT | EPOLLET, Event::kTerminal);
+}
+
+// Such a file can always be read, and says EPOLLPRI once after each change, to
+// the first who asks; proc_pid_mounts(5). The first is not this epoll set but the
+// one of the event loop that it is in. So what counts is that it says anything at
+// all again, edge-triggered. Once it does so at the beginning.
+uint32_t Environment::watch_changes(int fd) {
+  return watch_descriptor(fd, EPOLLIN | EPOLLPRI | EPOLLET, Event::kChanged);
+}
+
+uint32_t Environment::watch_descriptor(int fd, uint32_t events, Event event) {
   uint32_t id = next_id_++;
-  terminals_.emplace(id, Terminal{fd, false});
-  watch(epoll_, fd, static_cast<uintptr_t>(id) << 3 | kTerminalTag, EPOLLIN | EPOLLOUT | EPOLLET);
+  epoll_event wanted = {};
+  wanted.events = events;
+  wanted.data.u64 = static_cast<uintptr_t>(id) << 3 | kWatchedTag;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &wanted) != 0) return 0;
+  watched_.emplace(id, Watched{fd, event, false});
   return id;
 }
 
-void Environment::unwatch_terminal(uint32_t id) {
-  auto entry = terminals_.find(id);
-  if (entry == terminals_.end()) return;
-  hold_terminal(id, false);
+// It may have been closed earlier in this batch.
+void Environment::tell(uint32_t id) {
+  auto entry = watched_.find(id);
+  if (entry != watched_.end()) emit(id, entry->second.event, 0, 0, 0, 0);
+}
+
+void Environment::unwatch(uint32_t id) {
+  auto entry = watched_.find(id);
+  if (entry == watched_.end()) return;
+  hold_watched(id, false);
   unwatch_and_close(entry->second.fd);
-  terminals_.erase(entry);
+  watched_.erase(entry);
 }
 
-int Environment::terminal(uint32_t id) const {
-  auto entry = terminals_.find(id);
-  return entry == terminals_.end() ? -1 : entry->second.fd;
+int Environment::watched(uint32_t id) const {
+  auto entry = watched_.find(id);
+  return entry == watched_.end() ? -1 : entry->second.fd;
 }
 
-void Environment::hold_terminal(uint32_t id, bool holds) {
-  auto entry = terminals_.find(id);
-  if (entry == terminals_.end() || entry->second.holds == holds) return;
+void Environment::hold_watched(uint32_t id, bool holds) {
+  auto entry = watched_.find(id);
+  if (entry == watched_.end() || entry->second.holds == holds) return;
   entry->second.holds = holds;
   hold_loop(holds ? 1 : -1);
 }

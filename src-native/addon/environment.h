@@ -4,6 +4,7 @@
 #pragma once
 
 #include <node_api.h>
+#include <napi.h>
 #include <uv.h>
 
 #include <memory>
@@ -30,6 +31,7 @@ enum class Event : uint32_t {
   kStarted = 6,      // a: pid
   kExited = 7,       // a: exit code or -1, b: signal or 0
   kTerminal = 9,     // of a terminal's number: it can be read or written again
+  kChanged = 11,     // of a watch's number: the file has changed, or may have
   kKept = 10,        // a: pid of the keeper, b: pid of init
   kSpawnFailed = 8,  // as kFailed, a: 0; there is no process, and no kExited follows
 };
@@ -53,16 +55,23 @@ class Environment {
   void remove(Container* container);
   Container* find(uint32_t id);
 
-  // A number under which the event loop hears of a terminal's master side.
+  // A number under which the event loop hears of a descriptor, which is the
+  // environment's from then on: of a terminal's master side, or of a file of the
+  // kernel's that tells of changes. 0 when it can't be, with errno.
   uint32_t watch_terminal(int fd);
-  void unwatch_terminal(uint32_t id);
-  int terminal(uint32_t id) const;
-  void hold_terminal(uint32_t id, bool holds);
+  uint32_t watch_changes(int fd);
+  void unwatch(uint32_t id);
+  int watched(uint32_t id) const;
+  void hold_watched(uint32_t id, bool holds);
 
-  // The host's ends of pipes that no stream object owns yet: they go with the
-  // environment.
+  // Descriptors that go with the environment: the host's ends of pipes that no
+  // stream object owns yet, and what JavaScript has and has not closed.
   void keep(int fd) { loose_.insert(fd); }
   void let_go(int fd) { loose_.erase(fd); }
+
+  // Whoever comes back from another thread asks whether this has expired: then the
+  // environment is at its end, and takes nothing any more.
+  std::weak_ptr<const bool> life() const { return life_; }
 
   // The names of its containers, under names_mutex.
   std::unordered_set<std::string> names;
@@ -104,12 +113,16 @@ class Environment {
   int event_ = -1;  // eventfd: the spawner has a failure to report
   uint32_t next_id_ = 1;
   std::unordered_map<uint32_t, std::unique_ptr<Container>> containers_;
-  struct Terminal {
+  struct Watched {
     int fd;
-    bool holds;  // somebody waits to read or write: it keeps the event loop alive
+    Event event;
+    bool holds;  // somebody waits for it: it keeps the event loop alive
   };
-  std::unordered_map<uint32_t, Terminal> terminals_;
+  uint32_t watch_descriptor(int fd, uint32_t events, Event event);
+  void tell(uint32_t id);
+  std::unordered_map<uint32_t, Watched> watched_;
   std::unordered_set<int> loose_;
+  std::shared_ptr<const bool> life_ = std::make_shared<const bool>(true);
   std::unordered_map<int, bool> followed_;  // pidfds of processes that another has followed;
                                             // true: a keeper, which stays
   std::vector<std::unique_ptr<Container>> ended_;  // still named by the epoll batch under way
@@ -117,6 +130,9 @@ class Environment {
   std::mutex mutex_;
   std::vector<std::pair<Container*, cf_message>> failures_;
 };
+
+// That of the thread that calls, made on first use.
+Environment* environment(Napi::Env env);
 
 // The names of all containers of this process.
 extern std::mutex names_mutex;

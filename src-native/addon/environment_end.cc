@@ -72,8 +72,8 @@ void Environment::destroy_containers() {
     std::lock_guard<std::mutex> lock(names_mutex);
     for (const std::string& name : names) cofferdam::names.erase(name);
   }
-  for (auto& [id, terminal] : terminals_) unwatch_and_close(terminal.fd);
-  terminals_.clear();
+  for (auto& [id, watched] : watched_) unwatch_and_close(watched.fd);
+  watched_.clear();
   for (int fd : loose_) close(fd);
   loose_.clear();
 }
@@ -102,6 +102,7 @@ bool Environment::kill_successor(Container* container) {
 void Environment::on_cleanup(napi_async_cleanup_hook_handle handle, void* self) {
   auto* environment = static_cast<Environment*>(self);
   environment->cleanup_ = handle;
+  environment->life_.reset();
   environment->destroy_containers();
   uv_poll_stop(&environment->poll_);
   uv_timer_stop(&environment->timer_);

@@ -121,15 +121,18 @@ void Spawner::spawn(Job& job, const cf_fds& ready) {
   request.init_fd = job.init_fd;
   request.null_fd = job.null_fd;
   request.ahead = ready;
+  request.into = job.into;
   request.first = std::exchange(job.first, -1);
   cf_spawn_result result;
   if (cf_spawn(&request, &result) < 0)
     return job.environment->spawn_failed(container, result.failure);
 
   container->pid = result.pid;
-  container->pidfd = result.pidfd;
   container->channel = result.channel;
   container->held.assign(result.held.fds, result.held.fds + result.held.count);
+  // Last, since by it the environment's thread knows that the rest is there.
+  container->pidfd = result.pidfd;
+  if (container->doomed) job.environment->kill(container);
   job.environment->spawned(container);
 }
 

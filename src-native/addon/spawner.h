@@ -33,6 +33,7 @@ struct Container {
   uint32_t id = 0;
   int pid = 0;
   std::atomic<int> pidfd{-1};  // -1 while there is no process yet
+  std::atomic<bool> doomed{false};  // it has been killed, or is to be as soon as there is one
   int channel = -1;
   std::vector<int> held;  // descriptors that live as long as the container
   bool forks = false;     // init is to go on in another process, a child of this one
@@ -58,6 +59,7 @@ struct Job {
   PlanCopy host_plan;  // what else it does; or empty
   PlanCopy plan;
   uint64_t clone_flags = 0;
+  int into = -1;   // which descriptor of the host plan's is the group to be made in
   int first = -1;  // for the first slot of init's plan
   int init_fd = -1;
   int null_fd = -1;

@@ -5,6 +5,7 @@
  * refused, so that a plan of a later version can't be half understood.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 
 #include "core.h"
@@ -35,7 +36,7 @@ static int bytes_ok(const struct view *view, uint64_t arg) {
 
 static int vector_ok(const struct view *view, uint64_t arg) {
   uint64_t offset = arg & 0xffffffff, count = arg >> 32;
-  if (offset % 8 != 0 || count == 0 || count > CF_MAX_PLAN / 8) return 0;
+  if (offset % 8 != 0 || count > CF_MAX_PLAN / 8) return 0;
   if (!bytes_ok(view, offset | ((count + 1) * 8) << 32)) return 0;
   const uint64_t *strings = (const uint64_t *)(view->bytes + offset);
   for (uint64_t i = 0; i < count; i++)
@@ -59,13 +60,22 @@ static int arg_ok(const struct view *view, unsigned kind, uint64_t arg) {
  * calls whose effect is confined to the descriptors they return or name:
  * nothing that changes the process (chdir, umask, setns, prctl, ...).
  */
-static int host_may(uint32_t nr) {
-  switch (nr) {
+static int host_may(const struct cf_op *op) {
+  switch (op->nr) {
+  case __NR_fcntl: /* a second descriptor of what the caller has open */
+    return op->nargs == 3 && op->kinds[1] == CF_ARG_VALUE && op->args[1] == F_DUPFD_CLOEXEC;
+  case __NR_bind: /* a socket of the plan's own */
+    return op->nargs == 3 && op->kinds[0] == CF_ARG_SLOT;
+  case __NR_close: /* what the plan has opened itself */
+    return op->nargs == 1 && op->kinds[0] == CF_ARG_SLOT;
+  case __NR_eventfd2:
   case __NR_flock:
   case __NR_mkdirat:
   case __NR_openat:
   case __NR_openat2:
   case __NR_pidfd_open:
+  case __NR_setsockopt:
+  case __NR_socket:
   case __NR_unlinkat:
   case __NR_write: return 1;
   default: return 0;
@@ -78,13 +88,12 @@ static int host_may(uint32_t nr) {
  */
 static int away_may(const struct cf_op *op) {
   switch (op->nr) {
-  case __NR_socket:
   case __NR_ioctl: return 1;
   case __NR_unshare:
     return op->nargs == 1 && op->kinds[0] == CF_ARG_VALUE && op->args[0] == CLONE_NEWNET;
   case __NR_setns:
     return op->nargs == 2 && op->kinds[1] == CF_ARG_VALUE && op->args[1] == CLONE_NEWNET;
-  default: return host_may(op->nr);
+  default: return host_may(op);
   }
 }
 
@@ -100,11 +109,11 @@ static int kinds_are(const struct cf_op *op, const char *letters) {
 /* `away` is how many operations the last AWAY has left, `rest` how many follow at all. */
 static int host_op_ok(const struct cf_op *op, enum cf_side side, uint32_t away, uint32_t rest) {
   if (away > 0) return op->code == CF_OP_SYSCALL && away_may(op) && op->skip < away;
-  if (op->skip > 0) return 0; /* nothing may be entered half-way */
+  if (op->skip > 0 && side == CF_SIDE_MAKER) return 0; /* nothing of an AWAY may be entered half-way */
   if (op->code == CF_OP_AWAY)
     return side == CF_SIDE_MAKER && kinds_are(op, "v") && op->nr == 0 &&
            op->result == CF_NO_SLOT && op->args[0] > 0 && op->args[0] <= rest;
-  return op->code == CF_OP_SYSCALL && host_may(op->nr);
+  return op->code == CF_OP_SYSCALL && host_may(op);
 }
 
 static int init_op_ok(const struct cf_op *op) {
@@ -123,13 +132,17 @@ static int init_op_ok(const struct cf_op *op) {
   switch (op->code) {
   case CF_OP_MASK: return kinds_are(op, "dsdd");
   case CF_OP_PARK: return kinds_are(op, "") || kinds_are(op, "d");
-  case CF_OP_KEEP: return kinds_are(op, "vdd");
+  case CF_OP_KEEP: return kinds_are(op, "vdd") || kinds_are(op, "vddd");
   case CF_OP_SIBLING:
   case CF_OP_CHILD: return kinds_are(op, "");
   case CF_OP_BOUNDING: return kinds_are(op, "v");
+  case CF_OP_COPY: return kinds_are(op, "ddv") && op->args[2] <= CF_MAX_COPY;
+  case CF_OP_TELL: return kinds_are(op, "d");
+  case CF_OP_COPY_TREE: return kinds_are(op, "ddv") && op->args[2] <= CF_COPY_ALL;
   case CF_OP_PASS:
     return kinds_are(op, "v") && op->args[0] > 0 && op->args[0] <= CF_MAX_FDS - CF_STDIO;
-  case CF_OP_EXEC: return kinds_are(op, "aaa");
+  case CF_OP_EXEC: /* an environment may be empty */
+    return kinds_are(op, "aaa") && op->args[0] >> 32 > 0 && op->args[1] >> 32 > 0;
   default: return 0;
   }
 }

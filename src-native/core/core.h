@@ -17,11 +17,15 @@
  */
 enum cf_side { CF_SIDE_HOST, CF_SIDE_MAKER, CF_SIDE_INIT };
 
+/* How often openat2 is tried that the kernel asks to be tried again. */
+#define CF_OPEN_ATTEMPTS 64
+
 struct cf_machine {
   uint8_t *plan;       /* checked, 8-byte aligned and writable */
   int channel;         /* socket to the other side, or -1 */
   int slots[CF_SLOTS]; /* descriptors, or -1 */
   uint32_t number;     /* of the plan: 0 for the first that init is sent */
+  long last;           /* what the last SYSCALL gave */
   uint32_t parked_at;  /* CF_PARKED: the operation, after which there may be more */
   uint8_t mask_placed; /* MASK: the empty directory has been mounted */
   uint8_t listens;     /* parked: for whoever connects, and not for its maker alone */
@@ -54,7 +58,7 @@ long cf_away(struct cf_machine *machine, uint32_t begin, uint32_t end,
              struct cf_message *failure, uint32_t *nr);
 
 /*
- * operations.c: the operations that are more than one system call. Each
+ * operations.c, clone.c, answer.c, copy_tree.c: the operations that are more than one system call. Each
  * returns >= 0 or -errno, and then *nr is the call that failed.
  */
 struct cf_context {
@@ -72,6 +76,17 @@ long cf_do_sibling(struct cf_context *context, uint32_t *nr);
 long cf_do_child(struct cf_context *context, uint32_t *nr);
 long cf_do_keep(struct cf_context *context, uint32_t *nr);
 long cf_do_pass(struct cf_context *context, uint32_t *nr);
+long cf_do_copy(struct cf_context *context, uint32_t *nr);
+long cf_do_tell(struct cf_context *context, uint32_t *nr);
+long cf_do_copy_tree(struct cf_context *context, uint32_t *nr);
+
+/*
+ * clone.c: whether clone3 failed since this kernel can't make a process in a
+ * group (before Linux 5.7), and how the process then gets there itself. `group`
+ * is the folder of a v2 group. 0 or -errno.
+ */
+int cf_no_clone_into(long error);
+long cf_enter_group(int group, uint32_t *nr);
 
 /* keep.c: the life of a keeper, with its listening socket and the state folder. */
 __attribute__((noreturn)) void cf_keep(int listener, int folder);

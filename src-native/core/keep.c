@@ -331,16 +331,21 @@ static int is_unread(void) {
   return 0;
 }
 
+/* Requests that were on the way. */
+static void hear_all(void) {
+  while (welcome()) continue;
+  for (int i = 0; i < CLIENTS; i++)
+    while (clients[i].fd >= 0 && hear(&clients[i])) continue;
+}
+
 /*
  * The container has ended. Who has its streams may still read them; what is left
  * then, or when nobody has them, goes to files.
  */
 static void finish(const siginfo_t *last) {
+  hear_all(); /* of a log, say, for which the container was too fast */
   finish_logs();
-  /* Requests that were on the way: a descriptor to hold, say. */
-  while (welcome()) continue;
-  for (int i = 0; i < CLIENTS; i++)
-    while (clients[i].fd >= 0 && hear(&clients[i])) continue;
+  hear_all();
   if (!is_attached()) leave_rest();
   write_end(last);
 }

@@ -36,7 +36,7 @@ static long open_in_root(int root, const char *path, uint64_t flags, uint64_t re
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
   long fd;
   /* EAGAIN: something was renamed meanwhile, and ".." could not be proved safe. */
-  for (int attempt = 0; attempt < 64; attempt++) {
+  for (int attempt = 0; attempt < CF_OPEN_ATTEMPTS; attempt++) {
     fd = CALL(nr, openat2, 4, root, path, &how, sizeof how);
     if (fd != -EAGAIN && fd != -EINTR) break;
   }
@@ -96,6 +96,8 @@ static long ask_host(struct cf_context *context, uint32_t type, uint32_t value,
 /*
  * TARGET(root, path, flags): the place for a mount. Where it does not exist,
  * its missing directories are made, and at last a directory or an empty file.
+ * With PARENT it is not made itself, and what comes back is its directory: for
+ * what is made there by a call that follows no symbolic link.
  */
 long cf_do_target(struct cf_context *context, uint32_t *nr) {
   int root = (int)context->args[0];
@@ -106,9 +108,16 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
 
   uint64_t resolve = flags & CF_TARGET_STRICT ? RESOLVE_NO_SYMLINKS : 0;
 
-  long fd = open_target(root, path, kind, flags, nr);
-  if (fd != -ENOENT) return fd;
-  if (flags & CF_TARGET_JOURNAL) {
+  long fd;
+  if (flags & CF_TARGET_PARENT) {
+    fd = open_in_root(root, path, O_NOFOLLOW, resolve, nr);
+    if (fd >= 0) cf_call1(__NR_close, fd);
+    else if (fd != -ENOENT) return fd;
+  } else {
+    fd = open_target(root, path, kind, flags, nr);
+    if (fd != -ENOENT) return fd;
+  }
+  if (fd < 0 && (flags & CF_TARGET_JOURNAL)) {
     long asked = ask_host(context, CF_MSG_MAKING, 0, -1, 0, nr);
     if (asked < 0) return asked;
   }
@@ -129,6 +138,8 @@ long cf_do_target(struct cf_context *context, uint32_t *nr) {
     prefix[end] = 0;
     unsigned rest = end;
     while (path[rest] == '/') rest++;
+    if (path[rest] == 0 && (flags & CF_TARGET_PARENT))
+      return parent == root ? CALL(nr, fcntl, 3, root, F_DUPFD_CLOEXEC, CF_STDIO) : parent;
 
     int file = path[rest] == 0 && (flags & CF_TARGET_FILE);
     fd = open_in_root(root, prefix, file ? 0 : O_DIRECTORY, resolve, nr);

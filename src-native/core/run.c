@@ -9,6 +9,7 @@ void cf_machine_init(struct cf_machine *machine, int channel) {
   machine->plan = 0;
   machine->channel = channel;
   machine->number = 0;
+  machine->last = 0;
   machine->parked_at = 0;
   machine->mask_placed = 0;
   machine->listens = machine->foreign = 0;
@@ -38,9 +39,15 @@ static long load(const struct cf_machine *machine, unsigned kind, uint64_t arg) 
 static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message *failure) {
   const long *args = context->args;
   switch (context->op->code) {
-  case CF_OP_SYSCALL:
+  case CF_OP_SYSCALL: {
+    long result;
+    unsigned attempts = 0;
     *nr = context->op->nr;
-    return cf_syscall6(*nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    /* openat2 could not prove a ".." safe, since something was renamed or mounted meanwhile. */
+    do result = cf_syscall6(*nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    while (result == -EAGAIN && *nr == __NR_openat2 && ++attempts < CF_OPEN_ATTEMPTS);
+    return result;
+  }
   case CF_OP_TARGET: return cf_do_target(context, nr);
   case CF_OP_MASK: return cf_do_mask(context, nr);
   case CF_OP_WAIT: return cf_do_wait(context, nr);
@@ -50,6 +57,9 @@ static long dispatch(struct cf_context *context, uint32_t *nr, struct cf_message
   case CF_OP_CHILD: return cf_do_child(context, nr);
   case CF_OP_KEEP: return cf_do_keep(context, nr);
   case CF_OP_PASS: return cf_do_pass(context, nr);
+  case CF_OP_COPY: return cf_do_copy(context, nr);
+  case CF_OP_TELL: return cf_do_tell(context, nr);
+  case CF_OP_COPY_TREE: return cf_do_copy_tree(context, nr);
 #if defined(CF_HOST)
   case CF_OP_AWAY:
     return cf_away(context->machine, context->index + 1,
@@ -89,6 +99,11 @@ enum cf_outcome cf_run_range(struct cf_machine *machine, uint32_t begin, uint32_
     uint32_t nr = 0;
     long result = dispatch(&context, &nr, failure);
     if (result >= 0) {
+      if (op->code == CF_OP_SYSCALL) {
+        machine->last = result;
+        if (op->nr == __NR_close && op->nargs > 0 && op->kinds[0] == CF_ARG_SLOT)
+          machine->slots[op->args[0]] = -1;
+      }
       if (op->code == CF_OP_AWAY) {
         if (result == CF_FAILED) return CF_FAILED;
         i += (uint32_t)context.args[0];

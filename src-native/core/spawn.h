@@ -32,6 +32,8 @@ struct cf_spawn_request {
   int first;           /* descriptor for the first slot, as the pidfd of a process whose
                           namespaces the plan joins; or -1. It goes to result->held, or is
                           closed */
+  int into;            /* which of the descriptors that the host plan leaves is the folder of
+                          the v2 group that init is to be made in; or -1. It is closed */
   struct cf_fds ahead; /* what was made in advance, for the slots behind those that the
                           host plan fills. It goes to result->held, or is closed */
   const uint8_t *plan; /* init's plan */

@@ -68,7 +68,8 @@ long cf_do_child(struct cf_context *context, uint32_t *nr) {
     cf_call3(__NR_close_range, 0, ~0U, 0);
     stay(pid, &all);
   }
+  long restored = cf_call4(__NR_rt_sigprocmask, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
+  if (pid < 0) return pid;
   *nr = __NR_rt_sigprocmask;
-  long restored = cf_call4(*nr, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
-  return pid < 0 ? pid : restored;
+  return restored;
 }

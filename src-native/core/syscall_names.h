@@ -19,6 +19,9 @@
 #define __NR_fsconfig 431
 #define __NR_fsmount 432
 #endif
+#ifndef __NR_fspick
+#define __NR_fspick 433
+#endif
 #ifndef __NR_pidfd_open
 #define __NR_pidfd_open 434
 #endif
@@ -40,6 +43,10 @@
 #ifndef __NR_landlock_create_ruleset
 #define __NR_landlock_create_ruleset 444
 #endif
+#ifndef __NR_statmount
+#define __NR_statmount 457
+#define __NR_listmount 458
+#endif
 #ifndef __NR_lsm_list_modules
 #define __NR_lsm_list_modules 461
 #endif
@@ -58,27 +65,37 @@
   X(connect)                                                                   \
   X(dup3)                                                                      \
   X(epoll_create1)                                                             \
+  X(eventfd2)                                                                  \
   X(execve)                                                                    \
   X(execveat)                                                                  \
   X(exit_group)                                                                \
+  X(fallocate)                                                                 \
   X(fchdir)                                                                    \
   X(fchmod)                                                                    \
   X(fchmodat)                                                                  \
   X(fchown)                                                                    \
   X(fchownat)                                                                  \
   X(fcntl)                                                                     \
+  X(fgetxattr)                                                                 \
+  X(flistxattr)                                                                \
   X(flock)                                                                     \
   X(fsconfig)                                                                  \
+  X(fsetxattr)                                                                 \
   X(fsmount)                                                                   \
   X(fsopen)                                                                    \
+  X(fspick)                                                                    \
   X(ftruncate)                                                                 \
+  X(getdents64)                                                                \
   X(getpid)                                                                    \
+  X(getxattr)                                                                  \
   X(ioctl)                                                                     \
+  X(ioprio_set)                                                                \
   X(keyctl)                                                                    \
   X(kill)                                                                      \
   X(landlock_create_ruleset)                                                   \
   X(linkat)                                                                    \
   X(listen)                                                                    \
+  X(listmount)                                                                 \
   X(lseek)                                                                     \
   X(lsm_list_modules)                                                          \
   X(memfd_create)                                                              \
@@ -107,14 +124,17 @@
   X(readlinkat)                                                                \
   X(recvfrom)                                                                  \
   X(recvmsg)                                                                   \
+  X(removexattr)                                                               \
   X(renameat2)                                                                 \
   X(rt_sigaction)                                                              \
   X(rt_sigprocmask)                                                            \
   X(rt_sigtimedwait)                                                           \
   X(sched_setaffinity)                                                         \
+  X(sched_setattr)                                                             \
   X(sched_setscheduler)                                                        \
   X(seccomp)                                                                   \
   X(sendmsg)                                                                   \
+  X(set_mempolicy)                                                             \
   X(setdomainname)                                                             \
   X(setgroups)                                                                 \
   X(sethostname)                                                               \
@@ -123,15 +143,19 @@
   X(setresgid)                                                                 \
   X(setresuid)                                                                 \
   X(setsid)                                                                    \
+  X(setsockopt)                                                                \
+  X(setxattr)                                                                  \
   X(signalfd4)                                                                 \
   X(socket)                                                                    \
   X(socketpair)                                                                \
+  X(statmount)                                                                 \
   X(statx)                                                                     \
   X(symlinkat)                                                                 \
   X(umask)                                                                     \
   X(umount2)                                                                   \
   X(unlinkat)                                                                  \
   X(unshare)                                                                   \
+  X(utimensat)                                                                 \
   X(waitid)                                                                    \
   X(write)
 

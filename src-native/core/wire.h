@@ -33,6 +33,7 @@
 #define CF_MAX_FDS 16 /* descriptors sent along with one plan */
 #define CF_STDIO 3    /* the standard streams, which are the first of them */
 #define CF_MAX_PATH 4096
+#define CF_MAX_COPY 1048576 /* bytes of one COPY */
 
 /*
  * Operations. SYSCALL is nearly all of a plan; the others are what a single
@@ -50,7 +51,10 @@
   X(SIBLING, 9)  /* go on in a child of the host's, and end */                 \
   X(CHILD, 10)   /* go on in a child, and stay as its init until it ends */      \
   X(KEEP, 11)    /* go on in a child, and stay outside as its keeper */          \
-  X(PASS, 12)    /* hand descriptors besides the streams on to the program */
+  X(PASS, 12)    /* hand descriptors besides the streams on to the program */ \
+  X(COPY, 13)    /* write what one descriptor says to another */                 \
+  X(TELL, 14)    /* write what the last system call gave to a descriptor */     \
+  X(COPY_TREE, 15) /* copy what is in one directory to another */
 
 /* How an operation's argument is to be read. */
 #define CF_ARG_KINDS(X)                                                        \
@@ -86,6 +90,13 @@
 #define CF_TARGET_FILE 1    /* make a file, not a directory */
 #define CF_TARGET_JOURNAL 2 /* ask the host before making anything */
 #define CF_TARGET_STRICT 4  /* no symbolic link may lead there */
+#define CF_TARGET_PARENT 8  /* open the directory in which it is or will be made */
+
+/* flags argument of COPY_TREE: what the new directory has of the one it copies */
+#define CF_COPY_UID 1
+#define CF_COPY_GID 2
+#define CF_COPY_MODE 4 /* with its extended attributes */
+#define CF_COPY_ALL 7
 
 struct cf_header {
   uint32_t magic;

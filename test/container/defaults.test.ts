@@ -61,7 +61,7 @@ t.test('file systems have the options of the OCI’s default', needsRoot, async 
   for (const line of [
     '/proc rw,nosuid,nodev,noexec,relatime proc proc rw',
     '/sys ro,nosuid,nodev,noexec,relatime sysfs sysfs rw',
-    '/dev rw,nosuid tmpfs tmpfs rw,size=64k,mode=755',
+    '/dev rw,nosuid,nodev tmpfs tmpfs rw,size=64k,mode=755',
     '/dev/pts rw,nosuid,noexec,relatime devpts devpts rw,gid=5,mode=620,ptmxmode=666',
     '/dev/shm rw,nosuid,nodev,noexec,relatime tmpfs tmpfs rw,size=65536k',
     '/dev/mqueue rw,nosuid,nodev,noexec,relatime mqueue mqueue rw',

@@ -250,7 +250,9 @@ t.test('a log that somebody keeps open does not hold up the end', needsRoot, asy
     stdio: ['ignore', { log }, 'ignore'],
   })
   t.same(await main.exited, { exitCode: 0, signal: null })
-  process.kill(Number(readFileSync(log, 'utf8')))
+  const sleeping = Number(readFileSync(log, 'utf8'))
+  t.ok(sleeping > 1, 'all of it is in the log')
+  if (sleeping > 1) process.kill(sleeping)
   await box.delete()
 })
 
@@ -441,6 +443,10 @@ t.test('a mount target that was made for it goes, whoever deletes it', needsRoot
       t.equal(box.status, 'running')
       await t.rejects(box.delete(), { code: 'ERR_STATE' }, 'its program lives')
     }
+    // An init takes its time to die, and holds its lock on the root until then.
+    const slow = ['sh', '-c', 'echo held; sleep 0.2']
+    const dying = lifetime === 'attached' ? spawn('flock', ['--shared', root, ...slow]) : undefined
+    if (dying !== undefined) await once(dying.stdout, 'data')
     host.kill('SIGKILL')
     await once(host, 'exit')
     await box.delete()

@@ -8,7 +8,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Container, type HookState } from 'cofferdam'
+import { bind, Container, type HookState } from 'cofferdam'
 import t, { type Test } from 'tap'
 import {
   hostPrograms,
@@ -47,10 +47,7 @@ function reporting(t: Test) {
   }
 }
 
-function bindSame(folder: string) {
-  return { type: 'bind' as const, source: folder, target: folder, ...relaxed }
-}
-const relaxed = { readonly: false, recursive: true, nosuid: true, nodev: true, noexec: false }
+const bindSame = (folder: string) => bind(folder, folder)
 
 t.test('in order, over several calls, programs and functions', needsRoot, async t => {
   const { folder, builder, report } = reporting(t)

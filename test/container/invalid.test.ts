@@ -2,7 +2,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Box, bind, Container, overlay, tmpfs } from 'cofferdam'
 import t from 'tap'
-import { needsContainers, needsRoot, overHost, rememberTraces, scratch } from '../support/index.js'
+import {
+  needsContainers,
+  needsRoot,
+  overHost,
+  rememberTraces,
+  run,
+  scratch,
+} from '../support/index.js'
 
 const nothingLeft = await rememberTraces()
 const wrong = <T>(value: unknown) => value as T
@@ -19,6 +26,11 @@ const refused: [what: string, build: () => unknown, error: object][] = [
     'joining a relative path',
     () => new Container().isolate({ network: 'x' }),
     { option: 'isolate.network' },
+  ],
+  [
+    'an unknown capability',
+    () => new Container().capabilities(wrong(['FLY'])),
+    { option: 'capabilities' },
   ],
   ['an empty host name', () => new Container().hostname(''), { option: 'hostname' }],
   [
@@ -144,16 +156,6 @@ const notCreated: [what: string, build: (folder: string) => Container, error: ob
     () => overHost().isolate('mount').hostname('x'),
     { code: 'ERR_CONFLICT', option: 'hostname' },
   ],
-  [
-    'an unknown capability',
-    () => overHost().capabilities(wrong(['FLY'])),
-    { code: 'ERR_INVALID_OPTION', option: 'capabilities' },
-  ],
-  [
-    'what there is not yet',
-    () => overHost().isolate('mount', 'time'),
-    { code: 'ERR_UNSUPPORTED', option: 'isolate.time' },
-  ],
 ]
 
 for (const [what, build, error] of notCreated)
@@ -214,12 +216,19 @@ t.test('a mount target that is of the wrong kind', needsContainers, async t => {
   })
 })
 
-t.test('a namespace of another kind', needsContainers, async t => {
-  await t.rejects(overHost().isolate('mount', { network: '/proc/self/ns/uts' }).create(), {
-    code: 'EINVAL',
-    syscall: 'setns',
-    step: 'join network namespace',
-  })
+t.test('what is well in one container is still wrong in another', needsRoot, async t => {
+  const ids = [{ containerId: 0, hostId: 100_000, size: 65_536 }]
+  for (const [options, other, error] of [
+    [{ init: true }, overHost().isolate('mount'), { code: 'ERR_CONFLICT', option: 'init' }],
+    [
+      { user: 200_000 },
+      overHost().idMappings({ uid: ids, gid: ids }),
+      { code: 'ERR_INVALID_OPTION', option: 'user' },
+    ],
+  ] as const) {
+    await run(overHost(), ['true'], options) // its plan is kept
+    await t.rejects(run(other, ['true'], options), error)
+  }
 })
 
 t.test('nothing is left behind', needsContainers, nothingLeft)

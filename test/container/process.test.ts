@@ -62,6 +62,44 @@ t.test('working directory', needsContainers, async t => {
   })
 })
 
+t.test('what process() says counts where a start says nothing', needsContainers, async t => {
+  const usual = { cwd: '/usr', umask: 0o7, nice: 3, env: { A: '1', B: '2' } }
+  const builder = overHost().process({ argv: ['true'], ...usual })
+  const look = 'echo $(pwd) $(umask) $(nice) $A $B $HOME'
+  const nothing = { cwd: undefined, umask: undefined, nice: undefined, env: undefined } as object
+  for (const options of [{}, nothing, {}, { user: undefined } as object])
+    t.equal(await shell(builder, look, options), '/usr 0007 3 1 2 /root')
+  const own = { cwd: '/', nice: 4, env: { A: undefined, HOME: '/x' } }
+  t.equal(await shell(builder, look, own), '/ 0007 4 2 /x')
+  t.equal(await shell(builder, look, nothing), '/usr 0007 3 1 2 /root')
+  // What was said last to process() is all there is to it.
+  builder.process({ argv: ['true'], scheduler: { policy: 'fifo', priority: 1 } })
+  builder.process({ argv: ['true'], nice: 5 })
+  t.equal(await shell(builder, look), '/ 0022 5 /root')
+  const half = { nice: 5 } as { nice: number; argv: string[] }
+  t.throws(() => builder.process(half), { code: 'ERR_INVALID_OPTION', option: 'argv' })
+  const elsewhere = new Proxy({ argv: ['true'] }, {})
+  t.throws(() => builder.process(elsewhere), { code: 'ERR_INVALID_OPTION', option: 'process' })
+})
+
+t.test('a start is what it was asked for, also if a name is looked up', needsRoot, async t => {
+  await using box = await overHost().create()
+  const argv = ['sh', '-c', 'id -un; pwd; echo $A; ulimit -n']
+  const options = {
+    user: 'daemon',
+    cwd: '/usr',
+    env: { A: '1' },
+    rlimits: { nofile: 11 },
+    stdio: 'pipe',
+  } as const
+  const starting = box.start(argv, options)
+  argv[2] = 'id; echo other'
+  Object.assign(options, { user: 'root', cwd: '/' })
+  Object.assign(options.env, { A: '2' })
+  Object.assign(options.rlimits, { nofile: 12 })
+  t.equal(await (await starting).stdout.text(), 'daemon\n/usr\n1\n11\n')
+})
+
 t.test('umask', needsContainers, async t => {
   t.equal(await shell(overHost(), 'umask'), '0022')
   t.equal(await shell(overHost(), 'umask', { umask: 0o77 }), '0077')
@@ -108,10 +146,14 @@ t.test('a capability that this process lacks can not be given', needsRoot, async
   const { execFile } = await import('node:child_process')
   const script = `
     const { Container, overlay } = await import('cofferdam')
-    const box = await new Container().rootfs(overlay({ lower: ['/'] })).capabilities(['SYS_TIME']).create()
-    try { await box.start(['true']); console.log('started') }
-    catch (error) { console.log(error.code, error.syscall, error.step) }
-    await box.delete()`
+    const box = () => new Container().rootfs(overlay({ lower: ['/'] }))
+    const told = error => console.log(error.code, error.option, error.step, error.message)
+    await box().capabilities(['CHOWN', 'SYS_TIME']).create().catch(told)
+    await box().capabilities({ bounding: ['SYS_TIME'] }).create().catch(told)
+    const all = await box().capabilities('all').create()
+    const main = await all.start(['grep', 'CapEff', '/proc/self/status'])
+    process.stdout.write(await main.stdout.text())
+    await all.delete()`
   const output = await new Promise<string>((resolve, reject) =>
     execFile(
       'setpriv',
@@ -119,7 +161,11 @@ t.test('a capability that this process lacks can not be given', needsRoot, async
       (error, stdout) => (error ? reject(error) : resolve(stdout)),
     ),
   )
-  t.equal(output, 'EPERM capset capabilities\n')
+  const [list, sets, all = ''] = output.split('\n')
+  const refused = /^EPERM capabilities undefined capabilities: SYS_TIME: .*CapBnd/
+  t.match(list, refused)
+  t.match(sets, refused, 'nor can it be in the bounding set')
+  t.notOk((BigInt(`0x${all.split('\t')[1]}`) >> 25n) & 1n, 'all are those that there are')
 })
 
 t.test('signals and scheduling are those of any new process', needsContainers, async t => {

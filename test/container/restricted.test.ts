@@ -87,7 +87,7 @@ t.test('no descriptors left', needsRoot, async t => {
     for (const fd of open) closeSync(fd)
     ${runEcho}`
   t.match(
-    await node(body, ['prlimit', '--nofile=64']),
+    await node(body, ['prlimit', '--nofile=256']),
     /^EMFILE (socketpair|clone3|dup3)\nworks\n$/,
   )
 })

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Container } from 'cofferdam'
+import type { User } from 'cofferdam/process'
 import t, { type Test } from 'tap'
 import {
   hostPrograms,
@@ -38,6 +39,43 @@ t.test('by name, as the container’s own files have it', needsRoot, async t => 
   t.equal(await as('root'), '0 0 0 /root')
   t.equal(await as('www', { HOME: '/elsewhere' }), '33 44 44 4 50 /elsewhere')
   t.equal(await as('7'), '7 0 0 /', 'a number is never a name')
+})
+
+t.test('by name and number, part for part', needsRoot, async t => {
+  const { builder } = withUsers(t)
+  const as = async (user: User) => (await run(builder(), script, { user })).stdout.trim()
+  t.equal(await as({ uid: 'www' }), '33 44 44 4 50 /srv/www')
+  t.equal(await as({ uid: 'www', gid: 'staff' }), '33 50 50 /srv/www')
+  t.equal(await as({ uid: 'www', groups: ['staff', 77] }), '33 44 44 50 77 /srv/www')
+  t.equal(await as({ uid: 12, gid: 'adm', groups: ['7'] }), '12 4 4 7 /')
+  await using box = await builder().create()
+  await box.start(['sleep', '60'], { stdio: 'ignore' })
+  const joined = await box.exec(script, { user: { uid: '9', groups: ['adm'] } })
+  t.equal(await joined.stdout.text(), '9 0 0 4 /\n')
+})
+
+t.test('a number out of range is refused, and never a name', needsContainers, async t => {
+  const names = ['4294967295', '4294967296', '-1', ' 5', '5 ', '+5', '0x5', '99999999999999999999']
+  const lines = names.map(name => `${name}:x:0:0:::\n`).join('')
+  const { builder } = withUsers(t, lines, names.map(name => `${name}:x:0:\n`).join(''))
+  const refused = (user: unknown, option: string) =>
+    t.rejects(
+      run(builder(), ['true'], { user: user as User }),
+      { name: 'CofferdamError', code: 'ERR_INVALID_OPTION', option },
+      JSON.stringify(user),
+    )
+  for (const name of names) {
+    if (name === '0x5') continue // a name, if a strange one
+    await refused(name, 'user')
+    await refused(`0:${name}`, 'user')
+    await refused({ uid: name }, 'user.uid')
+    await refused({ uid: 0, gid: name }, 'user.gid')
+    await refused({ uid: 0, groups: [name] }, 'user.groups')
+  }
+  for (const number of [-1, 1.5, 2 ** 32 - 1, 2 ** 32, Number.NaN]) await refused(number, 'user')
+  await refused({ uid: 0, gid: 0, groups: Array(70_000).fill(1) }, 'user.groups')
+  await refused({ uid: 0, name: 'x' }, 'user.name')
+  await refused('a:b:c', 'user')
 })
 
 t.test('the same as the host’s own tools say', needsRoot, async t => {

@@ -162,6 +162,24 @@ t.test('a worker that is terminated leaves no pipe', needsRoot, async t => {
   t.ok(await until(() => traces().descriptors <= before))
 })
 
+t.test('a worker that is terminated leaves nothing that it was sent', needsRoot, async t => {
+  const before = traces().descriptors
+  const body = `
+    const { parentPort } = require('node:worker_threads')
+    import('cofferdam').then(async ({ namespaces: { run, openFile } }) => {
+      await run({}, openFile('/'))
+      parentPort.postMessage('first')
+      for (;;) await Promise.all(Array.from({ length: 10 }, async () =>
+        (await run({}, openFile('/'))).close()))
+    })`
+  for (let i = 0; i < 10; i++) {
+    const worker = new Worker(body, { eval: true })
+    await once(worker, 'message')
+    await worker.terminate()
+  }
+  t.ok(await until(() => traces().descriptors <= before))
+})
+
 t.test('a worker that is terminated with processes joined, and its names', needsRoot, async t => {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads')

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bind, type Check, doctor, type Report } from 'cofferdam'
@@ -88,6 +88,8 @@ t.test('as root: what other programs can do, it can', needsRoot, async t => {
   t.equal(report.ok, true)
   t.equal(report.checks.at(-1)?.name, 'a default container')
   t.equal(report.facts.user.uid, 0)
+  const running = existsSync('/run/systemd/system') ? 'systemd' : 'cgroupfs'
+  t.equal(report.facts.cgroups.manager, running)
   t.equal(report.facts.kernel, spawnSync('uname', ['-r'], { encoding: 'utf8' }).stdout.trim())
 
   const isolated = ['unshare', '--net', '--mount', '--ipc', '--cgroup']
@@ -235,7 +237,11 @@ t.test('in a chroot, where the kernel permits no user namespaces', needsRoot, as
   t.equal(find(report, 'namespaces', 'uts').ok, true)
 })
 
-t.test('where memfds may not be executed', needsRoot, async t => {
+const needsMemfdSwitch = existsSync('/proc/sys/vm/memfd_noexec')
+  ? needsRoot
+  : { skip: 'this kernel has no vm.memfd_noexec, which came with Linux 6.3' }
+
+t.test('where memfds may not be executed', needsMemfdSwitch, async t => {
   const forbid = 'echo 2 > /proc/sys/vm/memfd_noexec; exec "$@"'
   const command = ['unshare', '--pid', '--fork', '--mount-proc', 'sh', '-c', forbid, 'sh']
   const report = await reportOf(...command)
@@ -293,7 +299,8 @@ t.test('in a container: what its maker has taken away', needsRoot, async t => {
 
 t.test('nothing is changed', needsRoot, async t => {
   const groups = () =>
-    spawnSync('find', ['/sys/fs/cgroup', '-name', 'cofferdam-*'], { encoding: 'utf8' }).stdout
+    spawnSync('find', ['/sys/fs/cgroup', '-name', 'cofferdam-doctor-*'], { encoding: 'utf8' })
+      .stdout
   const before = { groups: groups(), temporary: readdirSync('/tmp').filter(isOurs) }
   await Promise.all([doctor(), doctor()])
   await reportOf(...ordinaryUser)

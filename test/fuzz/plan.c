@@ -7,6 +7,8 @@
  * The core is built with CF_SYSCALL_HOOK, so that its system calls come here.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,14 +85,34 @@ static long receive(struct msghdr *message) {
   return (long)size;
 }
 
+/* What COPY_TREE reads of a directory, or of a file that is one for now. */
+static long list(uint8_t *bytes, size_t size) {
+  static const char *const names[] = {"a", "..", "b/c", ""};
+  size_t at = 0;
+  for (unsigned count = choose() % 3; count > 0 && at + 24 <= size; count--, at += 24) {
+    uint8_t how = choose();
+    memset(bytes + at, how < 8 ? 'x' : 0, 24);
+    bytes[at + 16] = how < 16 ? how : 24;
+    strcpy((char *)bytes + at + 19, names[how < 64 ? how % 4 : 0]);
+  }
+  return (long)at;
+}
+
+static long describe(struct statx *status) {
+  static const uint16_t kinds[] = {0040000, 0100000, 0120000, 0010000, 0020000};
+  memset(status, 0, sizeof *status);
+  status->stx_mode = kinds[choose() % 5];
+  return 0;
+}
+
 long cf_syscall_hook(long nr, long a, long b, long c, long d, long e, long f) {
   static const int errors[] = {EPERM, ENOENT, EINTR,  EIO,     EAGAIN, EACCES,
                                EBUSY, ENOTDIR, EINVAL, ELOOP, ENOSYS, EROFS};
   (void)c, (void)d, (void)e, (void)f;
   REQUIRE(accepted);
+  if (nr == __NR_close) return close_fd(a);
   /* EAGAIN and EINTR for ever would be an endless loop, and no kernel does it. */
   if (++calls > 20000) return -EIO;
-  if (nr == __NR_close) return close_fd(a);
   if (nr == __NR_munmap && track) {
     REQUIRE((void *)a == mapped);
     free(mapped);
@@ -104,11 +126,17 @@ long cf_syscall_hook(long nr, long a, long b, long c, long d, long e, long f) {
     if (track) touch((const char *)b, strlen((const char *)b) + 1);
     return open_fd();
   case __NR_open_tree: return open_fd();
+  /* TARGET's second descriptor of the root; those of PASS stay open until execve. */
+  case __NR_fcntl: return b == F_DUPFD_CLOEXEC && c == CF_STDIO ? open_fd() : 0;
   case __NR_pipe2:
     if (!track || next_fd + 2 > LAST_FD) return -EMFILE;
     for (int i = 0; i < 2; i++) ((int *)a)[i] = (int)open_fd();
     return 0;
   case __NR_read: return track && how % 2; /* of the one byte that the core asks for */
+  case __NR_getdents64: return track ? list((uint8_t *)b, (size_t)c) : 0;
+  case __NR_statx: return track ? describe((struct statx *)e) : 0;
+  case __NR_readlinkat: return track ? (memset((void *)c, 'x', how), how) : 0;
+  case __NR_flistxattr: return track ? (memset((void *)b, 0, how), ((char *)b)[0] = 'x', how) : 0;
   case __NR_recvmsg: return track ? receive((struct msghdr *)b) : -EIO;
   case __NR_sendmsg: return sizeof(struct cf_message);
   case __NR_recvfrom: return -EAGAIN;
@@ -135,9 +163,10 @@ static void touch_arguments(const uint8_t *plan) {
     }
     /* A plan's own calls may do with descriptors and messages what they like. */
     if (ops[i].code == CF_OP_SYSCALL) {
-      static const uint32_t wild[] = {__NR_close,   __NR_openat2, __NR_open_tree, __NR_recvmsg,
-                                      __NR_sendmsg, __NR_execve,  __NR_recvfrom,  __NR_mmap,
-                                      __NR_munmap,  __NR_pipe2,   __NR_read};
+      static const uint32_t wild[] = {__NR_close,      __NR_fcntl,     __NR_openat2,  __NR_open_tree,
+                                      __NR_recvmsg,    __NR_sendmsg,   __NR_execve,   __NR_recvfrom,
+                                      __NR_mmap,       __NR_munmap,    __NR_pipe2,    __NR_read,
+                                      __NR_getdents64, __NR_readlinkat, __NR_statx,   __NR_flistxattr};
       for (unsigned w = 0; w < sizeof wild / sizeof *wild; w++)
         if (ops[i].nr == wild[w]) track = 0;
       /* Others give 0, which is nobody's descriptor. */

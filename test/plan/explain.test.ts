@@ -39,7 +39,7 @@ t.test('two columns, in the order of time', async t => {
     /│ wait for the process half/,
     /send the process half ─+▶/,
     /│ 6\. exec/,
-    /exec\(\["\/bin\/x"\], \["x", "y"\], \["A=1"\]\)/,
+    /exec\(\["\/bin\/x"\], \["x", "y"\], <1 variables>\)/,
     /◀─+ end of file/,
     '',
   ]

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   watch,
@@ -17,6 +18,7 @@ import {
   bind,
   Container,
   type ContainerProcess,
+  cgroups,
   overlay,
   type StartOptions,
 } from 'cofferdam'
@@ -137,8 +139,17 @@ function children(): number[] {
   })
 }
 
+/** But for the programs for devices, a few of which are kept for the next group. */
 function descriptors(): string[] {
-  return readdirSync('/proc/self/fd').sort()
+  return readdirSync('/proc/self/fd').filter(fd => !isProgram(fd))
+}
+
+function isProgram(fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:bpf-prog'
+  } catch {
+    return false // it has been closed meanwhile
+  }
 }
 
 /** What a container could leave behind, as far as this process is concerned. */
@@ -161,6 +172,7 @@ export async function rememberTraces(): Promise<(t: Test) => Promise<void>> {
   if (needsContainers.skip !== undefined) return async () => undefined
   await run(overHost(), ['true'])
   watch(tmpdir()).close() // Node keeps a descriptor for all that it ever watches
+  cgroups.layoutNow() // which keeps the table of mounts open
   const before = traces()
   return async t => {
     let after = traces()

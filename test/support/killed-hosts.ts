@@ -1,15 +1,18 @@
-// Kills programs that make containers at random moments, and looks at what is
-// left. To be run in a PID namespace of its own, so that all processes there are
-// its own doing, below a process 1 that waits for orphans:
-// node killed-hosts.js LIFETIME ROUNDS FOLDER
+// Kills programs that make containers, in each of their moments by turns and at a random
+// time of it, and looks at what is left. To be run in a PID namespace of its own, so that
+// all processes there are its own doing, below a process 1 that waits for orphans:
+// node killed-hosts.js LIFETIME ROUNDS FOLDER [GROUP], a group below which each container
+// is to have one.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Box, Container } from 'cofferdam'
+import { foldersAt } from './cgroups.js'
 
-const [lifetime, rounds, folder] = process.argv.slice(2) as [string, string, string]
+const [lifetime, rounds, folder, parent = ''] = process.argv.slice(2) as [string, string, string]
+const grouped = parent === '' ? '' : `.limits({}).cgroup({ parent: ${JSON.stringify(parent)} })`
 const state = { stateFolder: join(folder, 'state') }
 const root = join(folder, 'root')
 for (const name of ['proc', 'sys', 'dev', 'usr']) mkdirSync(join(root, name), { recursive: true })
@@ -24,7 +27,7 @@ const host = `
   for (let i = 0; ; i++) {
     say('c')
     const box = await new Container('box' + i)
-      .rootfs(${JSON.stringify(root)}).mount(bind('/usr', '/usr', { readonly: true }), tmpfs('/made'))
+      .rootfs(${JSON.stringify(root)}).mount(bind('/usr', '/usr', { readonly: true }), tmpfs('/made'))${grouped}
       .create(${JSON.stringify({ lifetime, ...state })})
     say('s')
     await box.start(['sleep', '1000'])
@@ -79,12 +82,17 @@ function unaccounted(boxes: readonly Box[]): Living[] {
 }
 
 async function settles(check: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 2000; i++) {
     if (check()) return true
     await sleep(10)
   }
   return false
 }
+
+/** Groups of containers that are there. */
+const groups = () => (parent === '' ? [] : foldersAt(parent).flatMap(at => subfolders(at)))
+const subfolders = (at: string) =>
+  readdirSync(at, { withFileTypes: true }).flatMap(entry => (entry.isDirectory() ? entry.name : []))
 
 const tree = () => (readdirSync(root, { recursive: true }) as string[]).sort().join()
 const mounts = () => readFileSync('/proc/self/mountinfo', 'utf8')
@@ -92,6 +100,8 @@ const before = { tree: tree(), mounts: mounts() }
 const problems: string[] = []
 const moments: Record<string, number> = {}
 const found: Record<string, number> = {}
+/** How long each moment has taken, in milliseconds: that depends on the machine. */
+const spans: Record<string, number> = {}
 
 for (let round = 0; round < Number(rounds); round++) {
   const child = spawn(process.execPath, ['--input-type=module', '-e', host], {
@@ -99,20 +109,28 @@ for (let round = 0; round < Number(rounds); round++) {
     cwd: new URL('../../..', import.meta.url),
   })
   let said = ''
+  let since = 0
   child.stdout.on('data', chunk => {
+    const now = performance.now()
+    const before = said.at(-1)
+    if (before !== undefined) spans[before] = now - since
     said += chunk
+    since = now
   })
   await once(child.stdout, 'data')
-  await sleep(Math.random() * 60)
+  const far = 2 + (round % 8)
+  while (said.length < far) await once(child.stdout, 'data')
+  const span = spans[said.at(-1) as string] ?? 10
+  if (span > 2) await sleep(Math.random() * span) // a timer takes a millisecond at least
   child.kill('SIGKILL')
   await once(child, 'close')
   const moment = said.at(-1) ?? ''
   moments[moment] = (moments[moment] ?? 0) + 1
   const problem = (what: string) => problems.push(`round ${round}, ${said}: ${what}`)
 
-  // What is about to end by itself has three seconds to do so.
+  // What is about to end by itself has twenty seconds to do so.
   let strangers: Living[] = []
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 2000; i++) {
     strangers = unaccounted(await Container.list(state))
     if (strangers.length === 0) break
     await sleep(10)
@@ -120,6 +138,7 @@ for (let round = 0; round < Number(rounds); round++) {
   if (strangers.length > 0) problem(`nobody’s processes: ${JSON.stringify(strangers)}`)
   const boxes = await Container.list(state)
   if (boxes.length === 0 && tree() !== before.tree) problem(`nobody’s files: ${tree()}`)
+  if (boxes.length === 0 && groups().length > 0) problem(`nobody’s groups: ${groups()}`)
   if (mounts() !== before.mounts) problem('a mount')
   for (const box of boxes) {
     found[box.status] = (found[box.status] ?? 0) + 1
@@ -131,6 +150,7 @@ for (let round = 0; round < Number(rounds); round++) {
   }
   if (!(await settles(() => living().length === 0))) problem(`left: ${JSON.stringify(living())}`)
   if (tree() !== before.tree) problem(`files are left: ${tree()}`)
+  if (groups().length > 0) problem(`groups are left: ${groups()}`)
   const left = readdirSync(folder).includes('state') ? readdirSync(state.stateFolder) : []
   if (left.some(name => !name.startsWith('.'))) problem(`state is left: ${left}`)
   const open = readdirSync('/proc/self/fd').filter(fd => {

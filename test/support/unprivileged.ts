@@ -21,7 +21,7 @@ export interface AsUser {
 
 /** What a program has said, as JSON in its last line, and how it ended. */
 const script = (body: string) => `
-  import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+  import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
   import { bind, CofferdamError, Container, overlay, tmpfs } from 'cofferdam'
   import { rememberTraces, run, runIn, overHost, terminalShell, until } from '${new URL('./index.js', import.meta.url)}'
   const told = ({ code, syscall, step, path, option, hint, message }) =>

@@ -1,0 +1,7 @@
+export * from './addresses.js'
+export * from './attributes.js'
+export * from './codec.js'
+export * from './message.js'
+export * from './scalars.js'
+export * from './struct.js'
+export * from './writer.js'

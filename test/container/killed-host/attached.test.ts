@@ -1,0 +1,3 @@
+import { killsHosts } from '../../support/kill-hosts.js'
+
+killsHosts('attached', 70)

@@ -1,0 +1,3 @@
+import { killsHosts } from '../../support/kill-hosts.js'
+
+killsHosts('released', 60)
