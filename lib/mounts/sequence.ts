@@ -93,16 +93,24 @@ function mountStep(
   }
 }
 
-/** Slots with descriptors that would keep the mount from going: those of what was done with it. */
+/**
+ * Slots with descriptors that would keep the mount from going: those of what was done
+ * with it, also where it lay before it was moved.
+ */
 function heldBy(mounts: readonly Mount[], steps: readonly InitStep[], { target }: Unmount): Slot[] {
-  const concerns = (path: string) => path === target || isBelow(path, target)
-  const slots = steps.flatMap((step, i) => {
+  const slots = new Set<Slot>()
+  let at = target
+  const concerns = (path: string) => path === at || isBelow(path, at)
+  for (let i = steps.length - 1; i >= 0; i--) {
     const mount = mounts[i] as Mount
     const from = mount.type === 'move' ? mount.from : mount.target
-    if (!concerns(mount.target) && !concerns(from)) return []
-    return step.operations.flatMap(({ result }) => result ?? [])
-  })
-  return [...new Set(slots)]
+    if (concerns(mount.target) || concerns(from))
+      for (const { result } of (steps[i] as InitStep).operations)
+        if (result !== undefined) slots.add(result)
+    if (mount.type === 'move' && (at === mount.target || isBelow(at, mount.target)))
+      at = mount.from + at.slice(mount.target.length)
+  }
+  return [...slots]
 }
 
 /** Directories of the host that have to be there for it. */

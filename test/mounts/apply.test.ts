@@ -102,6 +102,24 @@ t.test('files, directories and links; over a root that is not to be left', needs
   t.match(table(pid).get(`${folder}/etc/there`)?.options, /^ro/)
 })
 
+t.test('what a sequence has mounted and moved it can unmount', needsRoot, async t => {
+  const { pid, folder, sh } = await mountNamespace(t)
+  await sh('mkdir -p a/x c')
+  await apply(
+    [
+      tmpfs(`${folder}/a/x`),
+      move(`${folder}/a/x`, `${folder}/c`),
+      directory(`${folder}/c/y`),
+      tmpfs(`${folder}/c/y`),
+      move(`${folder}/c/y`, `${folder}/a/x`),
+      unmount(`${folder}/c`),
+    ],
+    { namespace: { pid } },
+  )
+  t.notOk(table(pid).has(`${folder}/c`))
+  t.equal(table(pid).get(`${folder}/a/x`)?.fsType, 'tmpfs')
+})
+
 t.test('what fails takes back what came before', needsRoot, async t => {
   const { pid, folder, sh } = await mountNamespace(t)
   await sh('mkdir a m; mount -t tmpfs none m')
