@@ -291,7 +291,11 @@ Napi::Value run(const Napi::CallbackInfo& info) {
   if (cf_run_host(plan.bytes(), &fds, &failure) < 0)
     throw system_error(env, failure.nr, failure.error);
   auto result = Napi::Array::New(env, fds.count);
-  for (uint32_t i = 0; i < fds.count; i++) result.Set(i, Napi::Number::New(env, fds.fds[i]));
+  for (uint32_t i = 0; i < fds.count; i++) {
+    // A thread that is ended before it has taken them leaves none behind.
+    environment(env)->keep(fds.fds[i]);
+    result.Set(i, Napi::Number::New(env, fds.fds[i]));
+  }
   return result;
 }
 

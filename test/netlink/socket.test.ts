@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type namespaces, netlink } from 'cofferdam'
 import t, { type Test } from 'tap'
@@ -202,7 +203,7 @@ t.test('a thread that ends with requests under way harms nobody', needsRoot, asy
       nl.routes.replace({ destination: '10.0.' + (i >> 8) + '.' + (i & 255), type: 'blackhole', table: 7 }).catch(() => {})
     for (let i = 0; i < 20; i++) nl.routes.list().catch(() => {})
     parentPort.postMessage('under way')`
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 10; i++) {
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
       workerData: ns.path,
     })
@@ -210,6 +211,7 @@ t.test('a thread that ends with requests under way harms nobody', needsRoot, asy
       worker.once('message', resolve)
       worker.once('error', reject)
     })
+    await sleep(Math.random() * 8)
     await worker.terminate()
   }
   t.ok((await nl.routes.list()).length > 0)
