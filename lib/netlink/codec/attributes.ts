@@ -49,19 +49,23 @@ export interface Attributes<T> extends Codec<T> {
 }
 
 /**
- * Writes one attribute; `write` adds what it holds.
+ * Writes one attribute.
  *
  * Its length is 16 bits wide: one that is too long would be cut off, and what follows be
  * taken for attributes of its own (CVE-2021-43784), so that it is refused.
  */
-function writeAttribute(to: Writer, type: number, name: string, write: () => void): void {
+function writeAttribute<T>(to: Writer, type: number, name: string, codec: Codec<T>, value: T) {
   to.enter(name)
   const at = to.reserve(HEADER)
-  write()
+  codec.write(to, value)
   const length = to.length - at
   if (length > MOST) throw to.refuse(`${length} bytes; an attribute has at most ${MOST}`)
-  to.bytes.writeUInt16LE(length, at)
-  to.bytes.writeUInt16LE(type, at + 2)
+  const { bytes } = to
+  const kind = codec.inside === undefined ? type : type | NLA_F_NESTED
+  bytes[at] = length & 0xff
+  bytes[at + 1] = length >> 8
+  bytes[at + 2] = kind & 0xff
+  bytes[at + 3] = kind >> 8
   to.align()
   to.leave()
 }
@@ -124,10 +128,7 @@ export function attributes<const A extends Readonly<Record<string, Attribute<any
       const field = Object.hasOwn(described, name) ? described[name] : undefined
       if (field === undefined) throw to.refuse(`there is no ${name} in it`)
       if (source[name] === undefined || (source[name] === false && isPresence(field))) continue
-      const nested = field.codec.inside === undefined ? 0 : NLA_F_NESTED
-      writeAttribute(to, field.type | nested, field.hidden ? '' : name, () =>
-        field.codec.write(to, source[name]),
-      )
+      writeAttribute(to, field.type, field.hidden ? '' : name, field.codec, source[name])
     }
   }
 
@@ -170,7 +171,6 @@ function isPresence(field: Attribute<unknown>): boolean {
 
 /** A list: attributes that hold one kind of thing, one after the other, numbered from 1, or all of `type`. */
 export function list<T>(item: Codec<T>, type?: number): Codec<readonly T[]> {
-  const nested = item.inside === undefined ? 0 : NLA_F_NESTED
   return {
     read(bytes, start, end) {
       const found: T[] = []
@@ -182,7 +182,7 @@ export function list<T>(item: Codec<T>, type?: number): Codec<readonly T[]> {
     write(to, values) {
       if (!Array.isArray(values)) throw to.refuse(`${show(values)} is no list`)
       for (const [i, value] of (values as readonly T[]).entries())
-        writeAttribute(to, (type ?? i + 1) | nested, `${i}`, () => item.write(to, value))
+        writeAttribute(to, type ?? i + 1, `${i}`, item, value)
     },
     inside: {
       nameOf: () => undefined,

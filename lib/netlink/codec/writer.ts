@@ -2,6 +2,7 @@ import { type CofferdamError, invalidOption } from '../../base/index.js'
 
 const ALIGNMENT = 4
 const FIRST_SIZE = 512
+const SMALL = 64
 
 /** `value` rounded up to a multiple of four: netlink(7) `NLMSG_ALIGN` and `NLA_ALIGN`. */
 export function aligned(value: number): number {
@@ -28,7 +29,9 @@ export class Writer {
       this.#bytes.copy(grown, 0, 0, at)
       this.#bytes = grown
     }
-    this.#bytes.fill(0, at, needed)
+    // Most are a few bytes, for which fill() takes longer.
+    if (count > SMALL) this.#bytes.fill(0, at, needed)
+    else for (let i = at; i < needed; i++) this.#bytes[i] = 0
     this.#length = needed
     return at
   }

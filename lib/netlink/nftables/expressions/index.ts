@@ -98,17 +98,22 @@ const outer = attributes({
   data: attribute('NFTA_EXPR_DATA', 2, bytes),
 })
 
+/** What an expression has besides its attributes. */
+const KIND: ReadonlySet<string> = new Set(['kind'])
+
 /** One expression: its name, and attributes that are its own. */
 export const expressionCodec: Codec<Expression> = {
   write(to, expression) {
-    const { kind, ...rest } = expression as { kind: string }
+    if (typeof expression !== 'object' || expression === null)
+      throw to.refuse(`${show(expression)} is no expression`)
+    const { kind } = expression
     if (kind === 'raw') {
-      outer.write(to, rest as RawExpression)
+      outer.writeBut(to, expression, KIND)
       return
     }
     const described = codecOf(kind)
     if (described === undefined) throw to.refuse(`${show(kind)} is no kind of expression`)
-    described.outer.write(to, { name: kind, data: rest })
+    described.outer.write(to, { name: kind, data: expression })
   },
   read(from, start, end) {
     const { name = '', data } = outer.read(from, start, end)
@@ -144,9 +149,14 @@ for (const [name, codec] of Object.entries({
   described.set(name, {
     outer: attributes({
       name: attribute('NFTA_EXPR_NAME', 1, text(32)),
-      data: attribute('NFTA_EXPR_DATA', 2, codec as Attributes<unknown>),
+      data: attribute('NFTA_EXPR_DATA', 2, besidesKind(codec as Attributes<unknown>)),
     }),
   })
+
+/** Written of a whole expression, and not of a copy without its kind: there are thousands of them. */
+function besidesKind(codec: Attributes<unknown>): Codec<unknown> {
+  return { ...codec, write: (to, expression) => codec.writeBut(to, expression as object, KIND) }
+}
 
 function codecOf(name: string): Described | undefined {
   return described.get(name)
