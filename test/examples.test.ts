@@ -319,6 +319,20 @@ t.test('firewall: what it lets through', needsRoot, async t => {
     t.match(printed, line)
 })
 
+t.test('shaped-link: as fast as was asked, each way', needsRoot, async t => {
+  const printed = await example('shaped-link', '16mbit', '4mbit')
+  const rates = (title: string) =>
+    new RegExp(`^${title} +up (\\S+) Mbit/s, down (\\S+) Mbit/s$`, 'm')
+      .exec(printed)
+      ?.slice(1)
+      .map(Number) ?? []
+  const [up = 0, down = 0] = rates('shaped')
+  t.ok(up > 8 && up < 20, `${up} is near 16`)
+  t.ok(down > 2 && down < 5.5, `${down} is near 4`)
+  for (const rate of rates('free')) t.ok(rate > 2 * up, `${rate} is much more`)
+  t.equal(rates('free').length, 2)
+})
+
 t.test('ip-addr: what ip prints', needsRoot, async t => {
   const ns = await netns(t)
   const script =
