@@ -44,7 +44,7 @@ t.test('processor time is what processes say they have used', needsRoot, async t
   ) as [number, number]
   const after = (await group.stats()).cpu as cgroups.CpuStats
   const used = after.usage - before.usage
-  const tolerance = 0.1 * (user + system) + 20_000
+  const tolerance = 0.2 * (user + system) + 40_000 // counted by ticks, which a busy host delays
   t.ok(Math.abs(used - user - system) < tolerance, `${used} µs, and it says ${user} + ${system}`)
   t.ok(Math.abs((after.user ?? 0) + (after.system ?? 0) - after.usage) < tolerance, 'in two parts')
   t.ok((await parent.stats()).cpu?.usage ?? 0 >= after.usage, 'the group above counts it too')
