@@ -1,14 +1,11 @@
 import { show } from '../../base/index.js'
+import { HEADER, MOST, NLA_F_NESTED, putHeader } from './attribute-header.js'
 import { type Codec, type Inside, malformed } from './codec.js'
 import { presence, u16At } from './scalars.js'
 import { shaped } from './struct.js'
 import { aligned, type Writer } from './writer.js'
 
-const HEADER = 4
-const NLA_F_NESTED = 0x8000
 const NLA_TYPE_MASK = 0x3fff
-/** The length of an attribute stands in 16 bits. */
-const MOST = 0xffff
 const NONE: ReadonlySet<string> = new Set()
 
 /** One attribute: the kernel's name for it, its number, and what it holds. */
@@ -60,12 +57,7 @@ function writeAttribute<T>(to: Writer, type: number, name: string, codec: Codec<
   codec.write(to, value)
   const length = to.length - at
   if (length > MOST) throw to.refuse(`${length} bytes; an attribute has at most ${MOST}`)
-  const { bytes } = to
-  const kind = codec.inside === undefined ? type : type | NLA_F_NESTED
-  bytes[at] = length & 0xff
-  bytes[at + 1] = length >> 8
-  bytes[at + 2] = kind & 0xff
-  bytes[at + 3] = kind >> 8
+  putHeader(to.bytes, at, length, codec.inside === undefined ? type : type | NLA_F_NESTED)
   to.align()
   to.leave()
 }

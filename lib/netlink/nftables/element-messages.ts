@@ -1,4 +1,10 @@
 import {
+  MOST as ATTRIBUTE_MOST,
+  HEADER,
+  NLA_F_NESTED,
+  putHeader,
+} from '../codec/attribute-header.js'
+import {
   aligned,
   attribute,
   attributes,
@@ -22,9 +28,7 @@ export interface ElementsPlace {
 }
 
 /** An attribute is shorter than 64 KiB, of which the list's own header is a part. */
-const MOST = 0xffff - 4
-const NLA_F_NESTED = 0x8000
-const HEADER = 4
+const MOST = ATTRIBUTE_MOST - HEADER
 const NFTA_LIST_ELEM = 1
 const NFTA_SET_ELEM_KEY = 1
 const NFTA_DATA_VALUE = 1
@@ -85,17 +89,10 @@ function isKey(element: WireElement): element is { key: Uint8Array } {
 function writeKey(to: Writer, key: Uint8Array): void {
   const place = to.reserve(3 * HEADER + aligned(key.length))
   const out = to.bytes
-  header(out, place, 3 * HEADER + aligned(key.length), NFTA_LIST_ELEM | NLA_F_NESTED)
-  header(out, place + 4, 2 * HEADER + aligned(key.length), NFTA_SET_ELEM_KEY | NLA_F_NESTED)
-  header(out, place + 8, HEADER + key.length, NFTA_DATA_VALUE)
+  putHeader(out, place, 3 * HEADER + aligned(key.length), NFTA_LIST_ELEM | NLA_F_NESTED)
+  putHeader(out, place + 4, 2 * HEADER + aligned(key.length), NFTA_SET_ELEM_KEY | NLA_F_NESTED)
+  putHeader(out, place + 8, HEADER + key.length, NFTA_DATA_VALUE)
   for (let i = 0; i < key.length; i++) out[place + 12 + i] = key[i] as number
-}
-
-function header(out: Buffer, place: number, length: number, type: number): void {
-  out[place] = length & 0xff
-  out[place + 1] = length >> 8
-  out[place + 2] = type & 0xff
-  out[place + 3] = type >> 8
 }
 
 function writeElement(to: Writer, element: WireElement): void {
@@ -104,5 +101,5 @@ function writeElement(to: Writer, element: WireElement): void {
   const length = to.length - place
   if (length > MOST)
     throw to.refuse(`an element of ${length} bytes; an attribute has at most ${MOST}`)
-  header(to.bytes, place, length, NFTA_LIST_ELEM | NLA_F_NESTED)
+  putHeader(to.bytes, place, length, NFTA_LIST_ELEM | NLA_F_NESTED)
 }
