@@ -8,14 +8,13 @@ import {
   type NeighbourFlag,
   neighbourFormat,
   type RawNeighbour,
+  RTM_DELNEIGH,
+  RTM_GETNEIGH,
+  RTM_NEWNEIGH,
   splitFlags,
   stateOf,
 } from './neighbour-format.js'
 import { groups, undisturbed } from './undisturbed.js'
-
-const RTM_NEWNEIGH = 28
-const RTM_DELNEIGH = 29
-const RTM_GETNEIGH = 30
 
 /** The bits of a state, as bridge(8) names what they come to. */
 const kinds = { permanent: ['permanent'], static: ['noarp'], dynamic: ['reachable'] } as const

@@ -16,6 +16,11 @@ import {
 } from '../codec/index.js'
 import { family } from './families.js'
 
+/** linux/rtnetlink.h; entries of a bridge's database are neighbours too. */
+export const RTM_NEWNEIGH = 28
+export const RTM_DELNEIGH = 29
+export const RTM_GETNEIGH = 30
+
 /** linux/neighbour.h NUD_* */
 export const neighbourStates = {
   incomplete: 0x01,

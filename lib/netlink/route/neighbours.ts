@@ -9,14 +9,13 @@ import {
   type NeighbourState,
   neighbourFormat,
   type RawNeighbour,
+  RTM_DELNEIGH,
+  RTM_GETNEIGH,
+  RTM_NEWNEIGH,
   splitFlags,
   stateOf,
 } from './neighbour-format.js'
 import { groups, undisturbed } from './undisturbed.js'
-
-const RTM_NEWNEIGH = 28
-const RTM_DELNEIGH = 29
-const RTM_GETNEIGH = 30
 
 /** What is known of another machine on the link: of ARP, and of the discovery of neighbours of IPv6. */
 export interface Neighbour {
